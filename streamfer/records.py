@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -309,7 +309,7 @@ class Result:
 # --------------------------------------------------------------------------------------- JSON
 
 
-@lru_cache(maxsize=None)
+@cache
 def _adapter(cls: type) -> Any:
     # pydantic checks plain dataclasses from outside, so this module stays free of it until JSON is met
     from pydantic import TypeAdapter
