@@ -166,7 +166,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 def to_yaml(config: Config, origin: Mapping[str, str] | None = None) -> str:
     """The whole tree as YAML with each option's meaning; keys that are not defaults name their origin."""
     lines = ["# streamfer: every option, its value and its meaning. Written by `streamfer config show`.", ""]
-    for section_name, section_field in Config.model_fields.items():
+    for section_name in Config.model_fields:
         section = getattr(config, section_name)
         lines.append(f"{section_name}:")
         for key, info in type(section).model_fields.items():

@@ -310,7 +310,7 @@ class Result:
 
 
 @cache
-def _adapter(cls: type) -> Any:
+def _adapter(cls: Any) -> Any:
     # pydantic checks plain dataclasses from outside, so this module stays free of it until JSON is met
     from pydantic import TypeAdapter
 
