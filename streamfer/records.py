@@ -319,7 +319,7 @@ def _adapter(cls: Any) -> Any:
 
 def to_dict(record: Any) -> dict[str, Any]:
     """A record as plain JSON types. Floats are rounded to 6 decimals: microseconds and millionths are noise."""
-    return _round(_adapter(type(record)).dump_python(record, mode="json"))
+    return _round(_adapter(type(record)).dump_python(record, mode="json"))  # type: ignore[arg-type]
 
 
 def to_json(record: Any) -> str:
@@ -343,7 +343,7 @@ def _validated(cls: type[T], parse: Any) -> T:
     from streamfer.errors import PayloadInvalid
 
     try:
-        record = parse(_adapter(cls))
+        record = parse(_adapter(cls))  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole record"
