@@ -19,6 +19,7 @@
     │   ├── QueueFull             6
     │   └── PayloadInvalid        6  a job or result that does not fit its schema, or is too large
     └── ExplainError              7  an explanation failed; the event itself is kept
+        └── ParseError            7  a text is not a chain of thought; `reasons` says why
 
 Each message is one sentence or two: what happened, to which file or address, and what to do about it.
 Errors of other packages are translated where they arise, so that callers only ever catch this tree.
@@ -119,3 +120,11 @@ class PayloadInvalid(QueueError):
 
 class ExplainError(StreamferError):
     exit_code = EXIT_EXPLANATIONS_FAILED
+
+
+class ParseError(ExplainError):
+    """A text that is not a three-section chain of thought with one label; `reasons` has one sentence per fault."""
+
+    def __init__(self, *reasons: str) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
