@@ -1,0 +1,148 @@
+"""The analysis' side of the explanations: sends events to ExpLLM workers, collects what comes back.
+
+With `queue.url` the workers are somewhere else already. Without it a private Valkey and one worker process are
+started with the first event, and ended with the run: the same code path, nothing to install. An explanation
+never stops an analysis: when the queue cannot be reached the reason is kept in `failed`, the events are on disk,
+and `streamfer explain OUT` finishes them later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from streamfer.config import Config, mask
+from streamfer.errors import QueueError, StreamferError
+from streamfer.records import Event, Job, KeyFrame, Result
+
+if TYPE_CHECKING:
+    import numpy as np
+
+log = logging.getLogger(__name__)
+
+_STOP_WORKER_S = 5.0
+"""Time a private worker gets to end after SIGTERM before it is killed."""
+
+
+class Explainer:
+    """Submits events and polls for results. A context manager that leaves no process behind."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stack = contextlib.ExitStack()
+        self._client = None
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._waiting: set[str] = set()
+        self.failed: StreamferError | None = None
+
+    def __enter__(self) -> Explainer:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._stack.close()
+
+    def submit(self, event: Event, pictures: Sequence[tuple[KeyFrame, np.ndarray]]) -> None:
+        """Queue one event with its pictures; waits while the queue is full, as a file may."""
+        if self.failed is not None:
+            return
+        try:
+            if self._client is None:
+                self._connect()
+            job = Job(event.id, event, tuple(key for key, _ in pictures), time.time())
+            self._client.submit(job, {key.role: image for key, image in pictures})  # type: ignore[attr-defined]
+            self._waiting.add(event.id)
+        except QueueError as error:
+            self._fail(error)
+
+    def poll(self) -> list[Result]:
+        """Results that have come since the last call; does not wait."""
+        if not self._waiting or self.failed is not None:
+            return []
+        try:
+            return self._took(self._client.poll())  # type: ignore[attr-defined]
+        except QueueError as error:
+            self._fail(error)
+            return []
+
+    def finish(self, stop: threading.Event | None = None) -> list[Result]:
+        """Wait for everything that was submitted, at most `explain.timeout_s` without any progress."""
+        results: list[Result] = []
+        last = time.monotonic()
+        while self._waiting and self.failed is None and not (stop and stop.is_set()):
+            new = self.poll()
+            results += new
+            if new:
+                last = time.monotonic()
+            elif time.monotonic() - last > self._config.explain.timeout_s:
+                log.warning("%d explanations did not come within %.0f s", len(self._waiting), self._config.explain.timeout_s)
+                break
+            elif self._worker is not None and self._worker.poll() is not None:
+                self._fail(QueueError(f"the explanation worker ended with exit code {self._worker.returncode}"))
+            else:
+                time.sleep(0.02)
+        self._waiting.clear()
+        return results
+
+    def _took(self, results: list[Result]) -> list[Result]:
+        mine = [result for result in results if result.id in self._waiting]
+        self._waiting.difference_update(result.id for result in mine)
+        return mine
+
+    def _fail(self, error: StreamferError) -> None:
+        log.warning("%s", error)
+        self.failed = error
+
+    def _connect(self) -> None:
+        from streamfer.jobs.client import ExplainClient
+        from streamfer.jobs.queue import Queue, connect
+
+        url = self._config.queue.url
+        if url is None:
+            from streamfer.jobs.embedded import EmbeddedServer
+
+            server = self._stack.enter_context(EmbeddedServer())
+            url = server.url
+            self._start_worker(url)
+        else:
+            log.info("explanations by the workers at %s", mask(url))
+        self._client = ExplainClient(Queue.of(connect(url), self._config.queue, topic="explain"))
+
+    def _start_worker(self, url: str) -> None:
+        from streamfer.config import to_yaml
+
+        # the whole configuration goes along, so that the private worker explains with the same options
+        config_file = self._stack.enter_context(_temporary_file(to_yaml(self._config)))
+        self._worker = subprocess.Popen(
+            [sys.executable, "-m", "workers.expllm", "--redis", url, "--config", config_file, "--with-parent"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
+        self._stack.callback(self._stop_worker)
+
+    def _stop_worker(self) -> None:
+        assert self._worker is not None
+        self._worker.terminate()
+        try:
+            self._worker.wait(_STOP_WORKER_S)
+        except subprocess.TimeoutExpired:
+            self._worker.kill()
+            self._worker.wait()
+
+
+@contextlib.contextmanager
+def _temporary_file(text: str):  # type: ignore[no-untyped-def]
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        yield file.name

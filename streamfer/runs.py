@@ -1,0 +1,140 @@
+"""From a list of sources to finished output folders: what `streamfer analyze` and `streamfer.analyze` call.
+
+One model and one explainer serve all sources. One source that fails does not end the run; the exit code is
+that of the first failure. SIGINT and SIGTERM end the current source cleanly: what is there is valid and
+`resume` goes on from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamfer.config import Config
+from streamfer.errors import (
+    EXIT_DONE,
+    EXIT_EXPLANATIONS_FAILED,
+    EXIT_INTERRUPTED,
+    OutputError,
+    StreamferError,
+)
+from streamfer.explaining import Explainer
+from streamfer.output import Output, What
+from streamfer.progress import Progress
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one source ended."""
+
+    source: Path
+    folder: Path
+    exit_code: int
+    message: str = ""
+
+
+def analyze_all(
+    paths: Sequence[Path],
+    config: Config,
+    *,
+    what: What = "new",
+    same_people: bool = False,
+    progress: Progress | None = None,
+    command: str = "",
+) -> list[Outcome]:
+    """Analyse every path into `config.output.folder`/<name>/; the outcomes are in the order of the paths."""
+    from streamfer.action_units.model import AUModel
+    from streamfer.faces.people import Gallery
+
+    units = config.action_units
+    model = AUModel.load(units.model, device=units.device, threads=units.threads)
+    log.info("AU model %s %s on %s (%s)", model.info.name, model.info.version, model.info.provider, model.info.provider_reason)
+    gallery = Gallery() if same_people else None
+    outcomes: list[Outcome] = []
+    with _stop_on_signals() as stop, Explainer(config) as explainer:
+        for path, folder in _folders(paths, Path(config.output.folder)):
+            output = Output(folder, what=what, command=command)
+            try:
+                code = _one(path, config, output, model, explainer, gallery, progress or Progress(), stop)
+                outcomes.append(Outcome(path, folder, code))
+            except OutputError as error:  # a full disk will not get better with the next source
+                log.error("%s", error)
+                outcomes.append(Outcome(path, folder, error.exit_code, str(error)))
+                break
+            except StreamferError as error:
+                log.error("%s", error)
+                outcomes.append(Outcome(path, folder, error.exit_code, str(error)))
+            if stop.is_set():
+                break
+    return outcomes
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """130 when interrupted, else the first code that is not 0."""
+    codes = [outcome.exit_code for outcome in outcomes]
+    return EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else next((code for code in codes if code), EXIT_DONE)
+
+
+def _one(
+    path: Path, config: Config, output: Output, model, explainer: Explainer, gallery, progress: Progress, stop: threading.Event
+) -> int:  # type: ignore[no-untyped-def]
+    from streamfer.pipeline import analyze_source
+
+    explain = explainer if config.explain.backend != "none" else None
+    code = EXIT_DONE
+    try:
+        if not output.is_complete(path, config):
+            code = analyze_source(
+                path, config, output, model=model, explainer=explain, gallery=gallery, progress=progress, stop=stop
+            )
+        if code != EXIT_INTERRUPTED:
+            code = output.explain_and_export(config, explain, code, progress, stop)
+    finally:
+        progress.end(code)
+    return code
+
+
+def _folders(paths: Sequence[Path], root: Path) -> Iterator[tuple[Path, Path]]:
+    """An output folder for each source, named like it; sources of one name get the name of their folder too."""
+    names = [path.name if path.is_dir() else path.stem for path in paths]
+    for path, name in zip(paths, names, strict=True):
+        if names.count(name) > 1:
+            name = f"{path.resolve().parent.name}_{name}"
+        yield path, root / name
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second signal has its usual effect. Only in the main thread."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def ask_to_stop(number: int, _: object) -> None:
+        log.warning("stopping after this frame (%s); once more to stop at once", signal.Signals(number).name)
+        stop.set()
+        restore()
+
+    for number in previous:
+        signal.signal(number, ask_to_stop)
+    try:
+        yield stop
+    finally:
+        restore()
+
+
+__all__ = ["EXIT_EXPLANATIONS_FAILED", "Outcome", "analyze_all", "exit_code"]
