@@ -164,12 +164,20 @@ class AUReading(_ShortRepr):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MotionReading(_ShortRepr):
-    """Movement of one face in one frame relative to its own recent past, head motion taken off."""
+    """Movement of one face since it was last measured, head motion taken off. Lengths in IED."""
 
     regions: tuple[str, ...]  # R region names, see screening/flow.py
-    flow: np.ndarray  # (R, 2) float32, displacement since the frame before, in IED; x right, y down, face-aligned
-    head: float  # rigid motion that was taken off, IED per frame
+    flow: np.ndarray  # (R, 2) float32, displacement over the last `step_s`; x right, y down, face upright
+    rigid: tuple[float, ...]  # the head motion taken off: shift x, shift y, scale, roll, turn, nod
     valid: bool = True  # False on the first frame of a track and after a gap
+    step_s: float = 0.0  # time that the displacement covers; 0 on frames skipped at high frame rates
+    misfit: float = 0.0  # robust sigma of what the rigid motion leaves over on rigid areas
+    geometry: np.ndarray | None = None  # (G,) float32, landmark distances, names in screening/flow.py
+
+    @property
+    def head(self) -> float:
+        """Size of the head motion over the step, in IED."""
+        return sum(value * value for value in self.rigid) ** 0.5
 
 
 @dataclass(frozen=True, slots=True)
