@@ -38,6 +38,7 @@ class Outcome:
     folder: Path
     exit_code: int
     message: str = ""
+    error: StreamferError | None = None
 
 
 def analyze_all(
@@ -66,11 +67,11 @@ def analyze_all(
                 outcomes.append(Outcome(path, folder, code))
             except OutputError as error:  # a full disk will not get better with the next source
                 log.error("%s", error)
-                outcomes.append(Outcome(path, folder, error.exit_code, str(error)))
+                outcomes.append(Outcome(path, folder, error.exit_code, str(error), error))
                 break
             except StreamferError as error:
                 log.error("%s", error)
-                outcomes.append(Outcome(path, folder, error.exit_code, str(error)))
+                outcomes.append(Outcome(path, folder, error.exit_code, str(error), error))
             if stop.is_set():
                 break
     return outcomes
