@@ -314,6 +314,19 @@ class Result:
     schema: int = SCHEMA
 
 
+@dataclass(frozen=True, slots=True)
+class VideoResult:
+    """How the analysis of a VideoJob ended; the results themselves are in its output folder."""
+
+    id: str
+    exit_code: int  # as of the program, see errors.py
+    message: str  # "" when all went well
+    counts: dict[str, int]  # frames, faces, events ... whatever the analysis counted
+    took_s: float
+    worker: str
+    schema: int = SCHEMA
+
+
 # --------------------------------------------------------------------------------------- JSON
 
 
