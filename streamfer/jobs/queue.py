@@ -38,7 +38,7 @@ from redis.exceptions import ResponseError
 from streamfer import config
 from streamfer.errors import QueueFull
 from streamfer.jobs import upkeep
-from streamfer.jobs.connection import MAX_BLOCK_S, address, connect, translated  # noqa: F401 (connect: one import for callers)
+from streamfer.jobs.connection import MAX_BLOCK_S, address, connect, translated
 from streamfer.jobs.interface import (
     CONSUMER_IDLE_S,
     PRIORITIES,
@@ -56,6 +56,7 @@ from streamfer.jobs.interface import (
     cut_reason,
 )
 
+DEFAULT_URL = "redis://localhost:6379/0"
 GROUP = "workers"
 RELEASED = "(released)"
 #: Idle time given to an entry that was given back: beyond every lease, so that the next worker takes it at once.
@@ -78,6 +79,11 @@ class Keys:
     def of(self, job_id: str) -> tuple[str, str, str]:
         """images, state and result of one job."""
         return f"{self.prefix}:images:{job_id}", f"{self.prefix}:state:{job_id}", f"{self.prefix}:result:{job_id}"
+
+
+def open_queue(options: config.Queue, topic: Topic = "explain", url: str | None = None) -> Queue:
+    """Connect and set up as the configuration says. Raises UsageError or QueueUnreachable."""
+    return Queue.of(connect(url or options.url or DEFAULT_URL), options, topic)
 
 
 class Queue:
