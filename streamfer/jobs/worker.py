@@ -13,14 +13,17 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from streamfer.config import Config
 from streamfer.errors import EXIT_INTERRUPTED, QueueError, QueueUnreachable
-from streamfer.jobs.interface import Entry, JobQueue
+from streamfer.jobs.interface import Entry, JobQueue, Topic
+from streamfer.jobs.queue import open_queue
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,10 @@ T = TypeVar("T")
 RETRY_S, REPORT_S = 1.0, 30.0
 #: Seconds between two looks whether the parent is still there.
 PARENT_S = 0.5
+#: Seconds to wait for a server that does not answer when a worker starts (containers start in any order).
+START_PATIENCE_S = 60.0
+#: Longest wait for a job before a loop looks around (signals, health file, leases of others that ran out).
+BLOCK_S = 1.0
 #: The janitor runs so often in each worker; it is cheap.
 JANITOR_S = 300.0
 
@@ -147,6 +154,31 @@ def patiently(call: Callable[[], T], what: str, give_up: Callable[[], bool] | No
             if failed:
                 log.warning("the queue answers again after %.0f s", time.monotonic() - began)
             return done
+
+
+def connect_patiently(
+    config: Config, topic: Topic, url: str | None, stop: threading.Event, patience_s: float
+) -> JobQueue:
+    """The queue of `url` or of the config. Raises QueueUnreachable after `patience_s`, or when `stop` is set."""
+    deadline = time.monotonic() + patience_s
+    return patiently(lambda: open_queue(config.queue, topic, url), "connecting",
+                     lambda: stop.is_set() or time.monotonic() > deadline)
+
+
+def forgiving(call: Callable[[], object]) -> None:
+    """For what another worker or a later time will do as well."""
+    try:
+        call()
+    except QueueError as error:
+        log.warning("%s", error)
+
+
+def one_line(error: Exception) -> str:
+    """What happened, and where in the code, on one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text or 'no message'}{where}"
 
 
 class Janitor:
