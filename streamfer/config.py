@@ -45,7 +45,7 @@ class Faces(Section):
     min_detection: float = Field(0.5, gt=0, le=1, description="confidence that a new face needs")
     min_tracking: float = Field(0.5, gt=0, le=1, description="confidence below which a face is searched again")
     lost_s: float = Field(0.5, ge=0, description="a track survives this long without its face")
-    scene_cut: float = Field(0.35, gt=0, description="histogram distance (0-1) between frames that ends all tracks")
+    scene_cut: float = Field(0.45, gt=0, description="change of structure between frames (1 - correlation, 0-2) that ends all tracks")
     people: bool = Field(True, description="join tracks of one person by face embedding; false makes each track a person")
     people_decide_s: float = Field(1.0, gt=0, description="time a new face may stay undecided before it becomes a new person")
     people_distance: float = Field(0.5, gt=0, description="largest embedding distance (dlib, Euclidean) for the same person")
