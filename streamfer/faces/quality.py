@@ -1,0 +1,103 @@
+"""Can this face be measured in this frame? Four numbers from one 96 px aligned grey crop (0.15 ms), and a verdict.
+
+* size: inner-eye distance times 4.
+* sharpness: variance of the Laplacian at a fixed scale (inner eyes 24 px apart), so that a face gets the same value
+  whatever its size in the picture. Measured on eight real clips: 97-575 as they are, 37-123 blurred by 0.03 of the
+  inner-eye distance (sigma), 13-39 by 0.06, 6-18 by 0.1.
+* yaw: from the line of sight (pose.seen_yaw_deg).
+* occlusion: the largest of three shares. Landmarks outside the picture; 1 - the network's score; and 6 x 6 blocks of
+  the face that no longer look like the track's own recent past (brightness and contrast taken off).
+
+What occlusion cannot see: what was already hidden when the track began (glasses, beard, a hand that stays: the past
+it is compared with has it too), and small or skin-coloured things. Measured with planted patches: nothing 0.00
+median and 0.17 at most on strongly posed expressions, a hand-sized patch over the mouth 0.06-0.25, half the face
+hidden 0.14-0.75. So it catches faces that are covered to a good part; it is no detector of hands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streamfer.faces.align import align, inner_eye_distance
+from streamfer.faces.pose import seen_yaw_deg
+from streamfer.records import HeadPose, Quality
+
+if TYPE_CHECKING:
+    from streamfer.config import Faces
+
+SIZE_PX, IED_PX = 96, 24.0
+MAX_OCCLUSION = 0.4
+_INNER = slice(12, 84)  # the face without hair and background
+_BLOCKS = 6
+_BLOCK_CHANGED = 0.8  # mean change of a block, in standard deviations of the face's brightness
+_LEARN_S, _RELEARN_S = 2.0, 10.0  # how fast the remembered look follows: as usual, and while it seems hidden
+
+
+@dataclass(slots=True)
+class _Look:
+    picture: np.ndarray
+    time_s: float
+
+
+class QualityJudge:
+    """Remembers how each track looks; `forget` ended ones."""
+
+    def __init__(self, options: Faces) -> None:
+        self._options = options
+        self._looks: dict[int, _Look] = {}
+
+    def judge(
+        self, track: int, time_s: float, image: np.ndarray, landmarks: np.ndarray, pose: HeadPose, score: float = 1.0
+    ) -> Quality:
+        """Quality of one face. `image` (H, W, 3) uint8 RGB, `landmarks` (478, 3) in its pixels."""
+        import cv2
+
+        height, width = image.shape[:2]
+        ied = inner_eye_distance(landmarks)
+        if not ied > 0:
+            return Quality(0.0, 0.0, 0.0, 1.0, usable=False, reason="no face shape")
+        crop, _ = align(image, landmarks, SIZE_PX, IED_PX)
+        grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[_INNER, _INNER]
+        sharpness = float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))[1][0, 0] ** 2)
+        x, y = landmarks[:, 0], landmarks[:, 1]
+        outside = float(((x < 0) | (y < 0) | (x > width) | (y > height)).mean())
+        occlusion = max(outside, 1.0 - score, self._changed(track, time_s, grey))
+        size, yaw = 4 * ied, seen_yaw_deg(pose)
+        reason = self._reason(size, sharpness, yaw, outside, occlusion)
+        return Quality(size, sharpness, yaw, occlusion, usable=not reason, reason=reason)
+
+    def forget(self, track: int) -> None:
+        self._looks.pop(track, None)
+
+    def _changed(self, track: int, time_s: float, grey: np.ndarray) -> float:
+        """Share of blocks that differ from the track's remembered look; then remember this one a little."""
+        now = grey.astype(np.float32)
+        now = (now - now.mean()) / (now.std() + 1e-3)
+        look = self._looks.get(track)
+        if look is None:
+            self._looks[track] = _Look(now, time_s)
+            return 0.0
+        side = now.shape[0] // _BLOCKS
+        change = np.abs(now - look.picture).reshape(_BLOCKS, side, _BLOCKS, side).mean(axis=(1, 3))
+        share = float((change > _BLOCK_CHANGED).mean())
+        memory_s = _LEARN_S if share <= MAX_OCCLUSION else _RELEARN_S
+        look.picture += (now - look.picture) * min(1.0, max(0.0, time_s - look.time_s) / memory_s)
+        look.time_s = time_s
+        return share
+
+    def _reason(self, size: float, sharpness: float, yaw: float, outside: float, occlusion: float) -> str:
+        options = self._options
+        if size < options.min_size_px:
+            return f"small: {size:.0f} px wide"
+        if abs(yaw) > options.max_yaw_deg:
+            return f"turned {abs(yaw):.0f} degrees"
+        if outside > MAX_OCCLUSION:
+            return f"{outside:.0%} outside the picture"
+        if occlusion > MAX_OCCLUSION:
+            return f"{occlusion:.0%} hidden"
+        if sharpness < options.min_sharpness:
+            return f"blurred: sharpness {sharpness:.1f}"
+        return ""
