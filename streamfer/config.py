@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -182,8 +183,11 @@ def to_yaml(config: Config, origin: Mapping[str, str] | None = None) -> str:
 
 def mask(url: str | None) -> str:
     """An address with its password hidden, for messages, logs and run.json."""
-    if not url or "@" not in url:
-        return url or ""
+    if not url:
+        return ""
+    url = re.sub(r"(?i)([?&][a-z_]*(?:password|passwd|pwd|token|secret)=)[^&#]*", r"\1***", url)
+    if "@" not in url:
+        return url
     scheme, _, rest = url.partition("://")
     credentials, _, host = rest.rpartition("@")
     user, colon, _ = credentials.partition(":")
