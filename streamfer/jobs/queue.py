@@ -101,7 +101,7 @@ class Queue:
         self.lease_s, self.max_deliveries, self.limit, self.ttl_s = lease_s, max_deliveries, limit, ttl_s
         self.where = address(client)
         self._lease_ms, self._ttl_ms = max(1, round(lease_s * 1000)), max(1, round(ttl_s * 1000))
-        self._cursors = ["0-0", "0-0"]
+        self._cursors, self._groups_made = ["0-0", "0-0"], False
         self._put, self._take, self._renew, self._finish, self._fail, self._release = (
             client.register_script(lua) for lua in (PUT, TAKE, RENEW, FINISH, FAIL, RELEASE)
         )
@@ -127,6 +127,9 @@ class Queue:
         for name, data in images.items():
             arguments += [name, data]
         try:
+            if not self._groups_made:  # before the server can be full: a worker could not make them then
+                with translated(self.where):
+                    self._create_groups()
             reply = self._run(self._put, [self.keys.stream(priority), pictures, state, result], arguments)
         except QueueFull:
             return "full"  # the server is at its maxmemory: backpressure all the same
@@ -293,6 +296,7 @@ class Queue:
             except ResponseError as error:
                 if "BUSYGROUP" not in str(error):
                     raise
+        self._groups_made = True
 
     def _take_now(self, consumer: str, count: int, fresh_only: bool) -> list[tuple[Entry, dict[bytes, bytes], int]]:
         cursors, rows = self._run(
