@@ -1,0 +1,262 @@
+"""From action units to scores over the eight labels, by published tables and plain arithmetic.
+
+Two kinds of event, two rules:
+
+* **micro**: log-likelihood ratios. Micro-expressions are partial, so prototypes rarely complete; what counts is how
+  often an action unit occurs in micro-expressions of each label. `MICRO_RATES` are shares of clips, averaged over two
+  counts made from the released annotation tables: DFME (2,629 clips) and CASME II + SAMM (414 clips). Each action unit
+  is soft evidence (Pearl's virtual evidence): how surely it was there grows with its change above the floor. Action
+  units that are absent count less (`ABSENT`), because an event may show only part of an expression. All labels start
+  equal.
+* **macro**: coverage of the prototype minus contradiction. `SOURCES` holds how many of four tables (EMFACS as given
+  by Wikipedia's "Affective computing", OpenDBM's documentation, table 11-1 of the FACS Investigator's Guide, and the
+  codebook of Belharbi et al. 2024 with its misprinted AU5 for disgust read as AU10) list an action unit for a label.
+  An action unit listed for few labels weighs more than one listed for many. Brow lowering without the inner brow
+  raise counts half for sadness and fear, since every table lists it for them together with AU1.
+
+Neutral means here: *no label is supported*. It wins when nothing is above the floor or when only action units moved
+that carry no expression by themselves (blinks, lips parting, speech). Contempt needs one-sided 12 or 14.
+While somebody talks, mouth action units are half as sure; while blinking, those of the lids.
+
+The numbers returned are comparable scores that add up to 1, **not** calibrated probabilities. `confidence` is a word:
+a micro-expression never gets more than "moderate", and flags cost one step. Deterministic; no randomness, no clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from streamfer.expllm.evidence import AUEvidence, Evidence
+from streamfer.records import LABELS, Kind, Label
+
+REVISION = "rules-1"
+"""Grows whenever a table or the arithmetic changes: part of every result."""
+
+Confidence = Literal["low", "moderate", "high"]
+
+UNLISTED = 0.04
+"""Share assumed for an action unit that the tables do not list for a label: below the smallest they list (0.10)."""
+PROTOTYPE_STEP = 0.05
+"""Share assumed for each table of `SOURCES` that lists it, when the counts say less (rare classes were counted on
+few clips: fear on 10, contempt on 12 in CASME II + SAMM)."""
+ABSENT = 0.35
+"""Weight of an absent action unit in a micro-expression against one that is present."""
+
+# label: {AU: (share in DFME, share in CASME II + SAMM)}; None = not among the listed ones
+_COUNTED: dict[Label, dict[int, tuple[float | None, float | None]]] = {
+    "happiness": {12: (0.79, 0.91), 6: (0.49, 0.19)},
+    "surprise": {2: (0.77, 0.60), 1: (0.75, 0.55), 5: (0.67, 0.23)},
+    "disgust": {4: (0.74, 0.83), 7: (0.40, 0.42), 10: (0.12, 0.31), 9: (None, 0.24)},
+    "anger": {4: (0.70, 0.37), 7: (0.24, 0.74), 24: (0.13, None)},
+    "fear": {4: (0.51, None), 7: (0.31, None), 5: (0.17, None), 24: (0.13, None), 20: (None, 0.80), 26: (None, 0.20)},
+    "sadness": {
+        4: (0.39, None), 14: (0.23, None), 24: (0.17, None), 7: (0.15, None), 17: (0.12, 0.23), 1: (None, 0.69),
+        15: (None, 0.15),
+    },
+    "contempt": {12: (0.65, None), 14: (None, 1.00), 6: (0.16, None), 17: (None, 0.25)},
+}  # fmt: skip
+
+SOURCES: dict[Label, dict[int, int]] = {
+    # label: {AU: how many of the four tables list it}
+    "happiness": {6: 4, 12: 4, 25: 2},
+    "sadness": {1: 4, 4: 4, 15: 4, 6: 1, 17: 1},
+    "surprise": {1: 4, 2: 4, 5: 4, 26: 4, 27: 1},
+    "fear": {1: 4, 2: 4, 4: 4, 5: 4, 20: 4, 26: 3, 25: 2, 7: 1, 27: 1},
+    "anger": {4: 4, 5: 4, 7: 4, 23: 3, 24: 2, 10: 1, 17: 1, 25: 1, 26: 1},
+    "disgust": {9: 3, 16: 3, 10: 2, 15: 2, 17: 2, 4: 1, 25: 1, 26: 1},
+    "contempt": {12: 4, 14: 4},  # all that list contempt
+}
+COMPANION: dict[tuple[Label, int], int] = {("sadness", 4): 1, ("fear", 4): 1}
+"""(label, AU): the AU it always comes with in `SOURCES`."""
+SUFFICIENT = frozenset({9, 12, 14})
+"""Action units that EMFACS accepts as the one sign of a label (14 and contempt: on one side only)."""
+ONE_SIDED = frozenset({12, 14})
+"""Signs of contempt only when on one side of the face."""
+
+CARRIES_NOTHING = frozenset({18, 19, 22, 25, 26, 27, 28, 29, 30, 32, 33, 34, 35, 36, 37, 38, 39, 43, 45, 46})
+"""Lips parting, jaw, pucker, funnel, bite, blow, blink: by themselves speech, breath or a blink, not an expression."""
+
+MOUTH = frozenset({10, 12, 13, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28})
+"""Confounded by speech."""
+LIDS = frozenset({5, 7, 43, 45, 46})
+"""Confounded by a blink."""
+
+_EMOTIONS: tuple[Label, ...] = tuple(label for label in LABELS if label != "neutral")
+_TEMPERATURE = 0.12  # macro: a lead of 0.12 of a prototype makes a label e times as likely as the next
+_NEUTRAL_MACRO = 0.08  # coverage below which no label is supported
+_NEUTRAL_RATE = {14: 0.15, 17: 0.08, 24: 0.08}  # one assumption: bilateral dimpling and pressing also serve control
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Scores over the labels (sum 1), the best, how sure in a word, who else is in the running, and why."""
+
+    scores: dict[Label, float]
+    label: Label
+    confidence: Confidence
+    rivals: tuple[Label, ...]
+    supporting: tuple[int, ...]  # AU numbers that speak for the label
+    opposing: tuple[int, ...]  # AU numbers that the label does not explain and another one would
+    reasons: tuple[str, ...]
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """The label that the action units of an event support best."""
+    if not evidence.visible:
+        return _neutral(("no action unit changed by more than the floor",))
+    told = [au for au in evidence.aus if any(speaks_for(au, name, evidence.kind) for name in _EMOTIONS)]
+    if all(au.number in CARRIES_NOTHING for au in told):
+        codes = ", ".join(au.code for au in evidence.aus)
+        return _neutral((f"{codes}: carries no expression by itself",), sure="low")
+    raw = _micro(evidence) if evidence.kind == "micro" else _macro(evidence)
+    # a label that none of the action units is listed for is out of the running, however few it lacks
+    possible = [name for name in LABELS if name == "neutral" or any(speaks_for(a, name, evidence.kind) for a in told)]
+    top = max(raw[name] for name in possible)
+    weights = {name: math.exp(raw[name] - top) if name in possible else 0.0 for name in LABELS}
+    total = sum(weights.values())
+    scores = {name: weights[name] / total for name in LABELS}
+    label = max(LABELS, key=lambda name: scores[name])  # ties go to the order of LABELS
+    rivals = tuple(
+        sorted((r for r in LABELS if r != label and scores[r] >= 0.25 * scores[label]), key=lambda r: -scores[r])
+    )[:3]
+    supporting = tuple(au.number for au in evidence.aus if speaks_for(au, label, evidence.kind))
+    opposing = tuple(
+        au.number for au in told if au.number not in supporting and au.number not in CARRIES_NOTHING
+    )
+    confidence = _confidence(evidence, label, scores[label], supporting, opposing)
+    reasons = _reasons(evidence, label, rivals, scores)
+    return Verdict(scores, label, confidence, rivals, supporting, opposing, reasons)
+
+
+def presence(au: AUEvidence, evidence: Evidence) -> float:
+    """How surely the action unit was there: 0.75 at the floor, towards 1 above it, half-way to a toss-up if masked."""
+    sure = 1.0 - 0.25 * math.exp(-2.0 * (au.delta - evidence.floor))
+    masked = ("talking" in evidence.flags and au.number in MOUTH) or ("blink" in evidence.flags and au.number in LIDS)
+    return 0.5 + (sure - 0.5) / 2 if masked else sure
+
+
+def speaks_for(au: AUEvidence, label: Label, kind: Kind) -> bool:
+    """Is the action unit listed for the label in that kind of event, with the side it was seen on?"""
+    if label == "neutral" or (label == "contempt" and not (au.unilateral and au.number in ONE_SIDED)):
+        return False
+    return au.number in SOURCES[label] or (kind == "micro" and micro_rate(label, au.number) > UNLISTED)
+
+
+def micro_rate(label: Label, number: int) -> float:
+    """Share of micro-expressions of a label that contain the action unit."""
+    if label == "neutral":
+        return 0.30 if number in CARRIES_NOTHING else _NEUTRAL_RATE.get(number, UNLISTED)
+    counted = _COUNTED[label].get(number, (None, None))
+    counted_rate = sum(UNLISTED if share is None else share for share in counted) / 2
+    return max(counted_rate, PROTOTYPE_STEP * SOURCES[label].get(number, 0), UNLISTED)
+
+
+_TABLE = frozenset(n for rates in (*_COUNTED.values(), *SOURCES.values()) for n in rates)
+
+
+def _micro(evidence: Evidence) -> dict[Label, float]:
+    """Log-likelihoods."""
+    scores = dict.fromkeys(LABELS, 0.0)
+    for label in LABELS:
+        for number in _TABLE | evidence.numbers:
+            au = evidence.get(number)
+            rate = micro_rate(label, number)
+            if label == "contempt" and number in ONE_SIDED and au is not None and not au.unilateral:
+                rate = UNLISTED
+            if au is None:
+                scores[label] += ABSENT * math.log(1.0 - rate)
+            else:
+                sure = presence(au, evidence)
+                scores[label] += math.log(sure * rate + (1.0 - sure) * (1.0 - rate))
+    return scores
+
+
+def coverage(label: Label, evidence: Evidence) -> float:
+    """Share of the label's prototype that was seen, 0-1, action units weighted by how specific they are."""
+    if label == "neutral":
+        return 0.0
+    listed = SOURCES[label]
+    whole = sum(_weight(label, number, evidence, True) * listed[number] / 4 for number in listed)
+    seen = sum(
+        presence(au, evidence) * _weight(label, au.number, evidence, au.unilateral) * listed.get(au.number, 0) / 4
+        for au in evidence.aus
+    )
+    return seen / whole
+
+
+def _specific(label: Label, number: int) -> float:
+    """Weight of an action unit for a label: its share of the tables over that of all labels. 1 = only this label."""
+    listed = SOURCES[label].get(number, 0)
+    return listed / sum(SOURCES[other].get(number, 0) for other in _EMOTIONS) if listed else 0.0
+
+
+def _macro(evidence: Evidence) -> dict[Label, float]:
+    """Coverage of the prototype minus contradiction, in units of the temperature."""
+    scores: dict[Label, float] = {"neutral": _NEUTRAL_MACRO / _TEMPERATURE}
+    for label in _EMOTIONS:
+        contradicted = seen = 0.0
+        for au in evidence.aus:
+            sure = presence(au, evidence)
+            strongest = max(_weight(other, au.number, evidence, au.unilateral) for other in _EMOTIONS)
+            seen += sure * strongest
+            if _weight(label, au.number, evidence, au.unilateral) == 0.0 and au.number not in CARRIES_NOTHING:
+                contradicted += sure * strongest
+        scores[label] = (coverage(label, evidence) - (contradicted / seen if seen else 0.0)) / _TEMPERATURE
+    return scores
+
+
+def _weight(label: Label, number: int, evidence: Evidence, unilateral: bool) -> float:
+    if number in ONE_SIDED and not unilateral:
+        return 1.0 if (label, number) == ("happiness", 12) else 0.0
+    companion = COMPANION.get((label, number))
+    return _specific(label, number) * (0.5 if companion and number in evidence.numbers - {companion}
+                                       and companion not in evidence.numbers else 1.0)
+
+
+def _confidence(
+    evidence: Evidence, label: Label, share: float, supporting: tuple[int, ...], opposing: tuple[int, ...]
+) -> Confidence:
+    steps: tuple[Confidence, ...] = ("low", "moderate", "high")
+    telling = [number for number in supporting if number not in CARRIES_NOTHING]
+    smile = evidence.get(12)
+    half_smile = label == "happiness" and smile is not None and smile.unilateral
+    level = 0
+    pro = max((evidence.delta(number) for number in supporting), default=0.0)
+    con = max((evidence.delta(number) for number in opposing), default=0.0)
+    if con >= pro:
+        level = 0  # what speaks against it is at least as strong
+    elif share >= 0.5 and len(telling) >= 2:
+        level = 1
+        strongest = max(au.intensity for au in evidence.aus)
+        if evidence.kind == "macro" and coverage(label, evidence) >= 0.6 and strongest >= 1.5 and not opposing:
+            level = 2
+    elif share >= 0.6 and SUFFICIENT.intersection(telling) and not opposing and not half_smile:
+        level = 1
+    masked = ("talking" in evidence.flags and evidence.numbers & MOUTH) or (
+        "blink" in evidence.flags and evidence.numbers & LIDS
+    )
+    if masked or "head_motion" in evidence.flags or "low_fps" in evidence.flags:
+        level -= 1
+    return steps[max(level, 0)]
+
+
+def _reasons(
+    evidence: Evidence, label: Label, rivals: tuple[Label, ...], scores: dict[Label, float]
+) -> tuple[str, ...]:
+    reasons = []
+    for au in evidence.aus:
+        fits = [name for name in _EMOTIONS if speaks_for(au, name, evidence.kind)]
+        side = f" on the {au.side} only" if au.unilateral else ""
+        reasons.append(f"{au.code}{side} is listed for {', '.join(fits) if fits else 'no label'}")
+    if label == "neutral":
+        reasons.append("no label is supported")
+    reasons += [f"{rival} scores {scores[rival]:.2f} against {scores[label]:.2f} for {label}" for rival in rivals]
+    return tuple(reasons)
+
+
+def _neutral(reasons: tuple[str, ...], sure: Confidence = "high") -> Verdict:
+    scores: dict[Label, float] = dict.fromkeys(LABELS, 0.0)
+    scores["neutral"] = 1.0
+    return Verdict(scores, "neutral", sure, (), (), (), reasons)

@@ -1,0 +1,151 @@
+"""Holding a chain of thought to the measured evidence, whoever wrote it.
+
+`check(cot, evidence)` returns one sentence for each claim that the evidence does not support, and is empty when all
+is well. It checks: action units by code or in plain words (claims.py) against those above the floor; sides; strength
+words, FACS letters and changes; movements of regions; times; claims about lying, hiding or true feelings, which no
+measurement supports; and whether the label follows from the description: the rules of rules.py, given only the action
+units that the text claims, must put the label first or near it, and the conclusion must name it.
+
+A text passes when everything it says about the face was measured. It may leave things out; it is not graded on style.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+
+from streamfer.expllm.claims import Claim, MotionClaim, extract, extract_motion
+from streamfer.expllm.evidence import AUEvidence, Evidence, split_region
+from streamfer.expllm.rules import judge
+from streamfer.expllm.text import labels_in
+from streamfer.records import ChainOfThought
+
+NEAR = 0.6
+"""A label also agrees when its score reaches this part of the best one's: the rules are not that exact."""
+
+_TIME = re.compile(r"(?<![\w.])(\d+(?:\.(\d+))?) ?(s|ms|seconds?|milliseconds?)\b")
+_OVERCLAIM = re.compile(
+    r"\b(?:lying|lies|lied|liar|deceiv\w*|decept\w*|deceit\w*|conceal\w*|hidden|hides?|hiding|suppress\w*|genuine\w*"
+    r"|sincer\w*|insincer\w*|fak(?:e|ed|ing)|true (?:feeling|emotion)s?|real (?:feeling|emotion)s?|masking|masked)\b"
+)
+_DENIED = re.compile(r"\b(?:no|not|nor|never|without|neither|cannot|nothing|\w+n't)\b")
+
+
+def check(cot: ChainOfThought, evidence: Evidence) -> list[str]:
+    """The claims of a text that the evidence does not support, one sentence each, in order of appearance."""
+    text = f"{cot.observations}\n{cot.interpretation}\n{cot.conclusion}"
+    claims = extract(text)
+    faults = [fault for claim in claims if (fault := _unsupported(claim, evidence))]
+    faults += [fault for motion in extract_motion(text) if (fault := _motion(motion, evidence))]
+    faults += _times(text, evidence)
+    faults += _overclaims(text)
+    faults += _label(cot, claims, evidence)
+    return list(dict.fromkeys(faults))
+
+
+def supported_share(cot: ChainOfThought, evidence: Evidence) -> float | None:
+    """Share of the claims about action units that the evidence supports; None when the text makes none."""
+    claims = extract(f"{cot.observations}\n{cot.interpretation}\n{cot.conclusion}")
+    if not claims:
+        return None
+    return sum(_unsupported(claim, evidence) is None for claim in claims) / len(claims)
+
+
+def _unsupported(claim: Claim, evidence: Evidence) -> str | None:
+    """Why the evidence does not support a claim, or None."""
+    codes = " or ".join(f"AU{n}" for n in claim.numbers)
+    what = f"'{claim.words}'" if claim.words.startswith("AU") else f"'{claim.words}' ({codes})"
+    active = [au for au in evidence.aus if au.number in claim.numbers]
+    if not claim.present:
+        clear = len(claim.numbers) == 1 and active
+        return f"{what} is said to be absent but rose by {active[0].delta:.1f}" if clear else None
+    if not active:
+        if "blink" in evidence.flags and {43, 45} & set(claim.numbers):
+            return None
+        if any(au.number in claim.numbers for au in evidence.eased):
+            return None  # that it eased is told in the same words; the composer and the table say which way
+        return f"{what} was not measured above the floor"
+    faults = [_details(claim, au) for au in active]
+    return None if None in faults else f"{what} {faults[0]}"
+
+
+def _details(claim: Claim, au: AUEvidence) -> str | None:
+    if claim.side == "both" and au.unilateral:
+        return f"is said of both sides but was measured on the {au.side} only"
+    if claim.side in ("left", "right"):
+        if au.unilateral and au.side != claim.side:
+            return f"is said of the {claim.side} but was measured on the {au.side}"
+        if claim.only and not au.unilateral:
+            return f"is said of the {claim.side} only but was measured on both sides"
+    if claim.letter and claim.letter != au.letter:
+        return f"is given as FACS {claim.letter} but was measured as {au.letter}"
+    if claim.delta is not None and abs(claim.delta - au.delta) > 0.06:
+        return f"is given as {claim.delta:+.1f} but was measured as {au.delta:+.1f}"
+    if claim.strength and not claim.strength[0] <= au.intensity <= claim.strength[1]:
+        return f"is given a strength that does not fit its intensity {au.intensity:.1f}"
+    return None
+
+
+def _motion(claim: MotionClaim, evidence: Evidence) -> str | None:
+    for motion in evidence.motion:
+        region, side = split_region(motion.region)
+        if region != claim.region or (claim.side and side and side != claim.side):
+            continue
+        if abs(max(motion.distance, 0.01) - claim.distance) > 0.0051:
+            continue
+        right, up = (f(math.radians(motion.direction_deg)) for f in (math.cos, math.sin))
+        out = -right if side == "right" else right
+        if claim.up * up >= 0 and (side is None or claim.out * out >= 0):
+            return None
+    return f"'{claim.words}': no such movement of the {claim.region.replace('_', ' ')} was measured"
+
+
+def _times(text: str, evidence: Evidence) -> list[str]:
+    e = evidence
+    known = (e.onset_s, e.apex_s, e.offset_s, e.rise_s, e.duration_s, e.apex_s - e.onset_s, e.offset_s - e.onset_s,
+             e.offset_s - e.apex_s)  # fmt: skip
+    faults = []
+    for match in _TIME.finditer(text):
+        scale = 0.001 if match[3].startswith("m") else 1.0
+        said = float(match[1]) * scale
+        slack = 0.5 * scale * 10.0 ** -len(match[2] or "") + 1e-6
+        if not any(abs(said - time_s) <= slack for time_s in known):
+            faults.append(f"'{match.group()}' is none of the event's times")
+    return faults
+
+
+def _overclaims(text: str) -> list[str]:
+    faults = []
+    for sentence in re.split(r"(?<=[.!?])\s", text.lower()):
+        for match in _OVERCLAIM.finditer(sentence):
+            if not _DENIED.search(sentence[: match.start()]):
+                faults.append(f"'{match.group()}': nothing measured can show that")
+    return faults
+
+
+def _label(cot: ChainOfThought, claims: list[Claim], evidence: Evidence) -> list[str]:
+    """Does the label follow from the description alone?"""
+    named = labels_in(cot.conclusion)
+    if named and cot.label not in named:
+        return [f"the conclusion names {' and '.join(named)}, the label is {cot.label}"]
+    verdict = judge(described(claims, evidence))
+    if verdict.scores[cot.label] < NEAR * verdict.scores[verdict.label]:
+        return [f"the actions described speak for {verdict.label}, the label is {cot.label}"]
+    return []
+
+
+def described(claims: list[Claim], evidence: Evidence) -> Evidence:
+    """The evidence as the text tells it: the action units it claims, with what was measured of them where it was."""
+    told: dict[int, AUEvidence] = {}
+    for claim in claims:
+        if not claim.present or told.keys() & set(claim.numbers):
+            continue
+        measured = [au for au in evidence.aus if au.number in claim.numbers]
+        if measured:
+            told[measured[0].number] = measured[0]
+        elif not any(au.number in claim.numbers for au in evidence.eased):
+            number, span = claim.numbers[0], claim.strength or (1.0, 2.0)
+            size = max(sum(span) / 2, evidence.floor)
+            told[number] = AUEvidence(number, f"AU{number}", claim.side or "both", size, size)
+    return replace(evidence, aus=tuple(sorted(told.values(), key=lambda au: (-au.delta, au.number))))
