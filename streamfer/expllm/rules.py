@@ -153,7 +153,7 @@ def micro_rate(label: Label, number: int) -> float:
     return max(counted_rate, PROTOTYPE_STEP * SOURCES[label].get(number, 0), UNLISTED)
 
 
-_TABLE = frozenset(n for rates in (*_COUNTED.values(), *SOURCES.values()) for n in rates)
+_TABLE = frozenset(number for name in _EMOTIONS for number in (*_COUNTED[name], *SOURCES[name]))
 
 
 def _micro(evidence: Evidence) -> dict[Label, float]:

@@ -1,0 +1,225 @@
+"""Overall Emotional Interpretation and Conclusion: how the action units read together, what speaks against, how sure.
+
+Everything follows from the verdict of rules.py and from fixed knowledge about configurations (phrases.py). Rivals and
+conflicting action units are named, flags become cautions, and the conclusion says what it does not prove.
+"""
+
+from __future__ import annotations
+
+import random
+
+from streamfer.expllm.evidence import AUEvidence, Evidence
+from streamfer.expllm.phrases import COMBINATIONS
+from streamfer.expllm.prose import Part, codes, join, sentence
+from streamfer.expllm.rules import LIDS, MOUTH, ONE_SIDED, Verdict, speaks_for
+from streamfer.records import LABELS, Label
+
+
+class Interpreter:
+    """Writes the two sections for one event; `random` decides between equivalent wordings."""
+
+    def __init__(self, evidence: Evidence, verdict: Verdict, rng: random.Random) -> None:
+        self.evidence = evidence
+        self.verdict = verdict
+        self.random = rng
+
+    def pick(self, *options: str) -> str:
+        return self.random.choice(options)
+
+    def interpretation(self) -> list[Part]:
+        parts = [(rank, sentence(text)) for rank, text in self.meetings()]
+        parts += [(0, sentence(text)) for text in self.conflicts()]
+        parts += [(0, sentence(text)) for text in self.cautions()]
+        if self.evidence.kind == "micro":
+            length = f"{self.evidence.duration_s:.2f} s"
+            parts.append((0, self.pick(
+                f"At {length} this is a micro-expression by its duration, and may be only part of a pattern.",
+                f"Lasting {length}, it counts as a micro-expression; those are often fragments.",
+                f"It took {length}: a micro-expression, of which often only a part shows.",
+                f"With {length} it falls among micro-expressions, where one or two actions may be all that appears.",
+                f"Its duration of {length} makes it a micro-expression, so missing actions mean little.",
+            )))  # fmt: skip
+        elif self.random.random() < 0.5:
+            length = f"{self.evidence.duration_s:.2f} s"
+            parts.append((7, self.pick(
+                f"At {length} it is a macro-expression, long enough to be seen in full.",
+                f"With {length} it has the length of an ordinary expression.",
+            )))  # fmt: skip
+        return parts
+
+    def meetings(self) -> list[Part]:
+        """How the action units read together, strongest configuration first."""
+        e = self.evidence
+        found: list[Part] = []
+        used: set[int] = set()
+        for numbers, kind, texts in COMBINATIONS:
+            aus = [au for au in e.aus if au.number in numbers]
+            if len(aus) < len(numbers) or numbers <= used or (kind == "surprise upper face" and 4 in e.numbers):
+                continue
+            if any(au.unilateral for au in aus) and numbers & ONE_SIDED:
+                continue
+            listed = codes(sorted(aus, key=lambda au: au.number))
+            found.append((8 if found else 0, self.pick(*texts).format(codes=listed)))
+            used |= numbers
+            if len(found) == 2:
+                break
+        one_sided = [au for au in e.aus if au.unilateral and au.number in ONE_SIDED]
+        if one_sided:
+            first = one_sided[0]
+            found.insert(0, (0, self.pick(
+                f"{first.code} stayed on the {first.side}; a one-sided lip corner speaks for contempt or irony rather "
+                "than for shared pleasure",
+                f"That {first.code} was confined to the {first.side} side matters: contempt is the one expression with "
+                "a lopsided mouth",
+            )))  # fmt: skip
+        main = e.aus[0]
+        if len(e.aus) == 1 and not one_sided:
+            found.append((0, self.alone(main)))
+        elif len(e.aus) > 1 and e.aus[0].delta - e.aus[1].delta >= 0.5:
+            second = e.aus[1]
+            found.append((5 if found else 0, self.pick(
+                f"{main.code} dominates, ahead of {second.code} by {main.delta - second.delta:.1f}",
+                f"the leading cue is {main.code}; {second.code} is secondary",
+                f"{main.code} carries most of the weight, {second.code} less",
+            )))  # fmt: skip
+        elif not found:
+            found.append((0, self.pick(
+                f"{codes(e.aus[:2])} were about equally strong and form no fixed configuration",
+                f"no single action dominates: {codes(e.aus[:2])} were about as strong as each other",
+            )))  # fmt: skip
+        return found
+
+    def alone(self, au: AUEvidence) -> str:
+        """One action unit and nothing else: what it leaves open."""
+        labels = self.labels_of(au)
+        if not labels or self.verdict.label == "neutral":
+            return self.pick(
+                f"{au.code} stands alone and by itself belongs to no emotion",
+                f"one action without others, {au.code} is no ground for an emotion",
+            )
+        if len(labels) == 1:
+            return self.pick(
+                f"{au.code} stands alone, so the reading rests on one action",
+                f"the whole reading hangs on {au.code}, with nothing beside it to confirm",
+            )
+        return self.pick(
+            f"{au.code} stands alone, and alone it can belong to {join(labels, 'or')}",
+            f"with {au.code} as the only action, {join(labels, 'and')} stay possible",
+            f"a single action has to carry the reading: {au.code}, known from {join(labels, 'and')}",
+        )
+
+    def labels_of(self, au: AUEvidence) -> list[Label]:
+        """Labels that the action unit is listed for, likeliest first."""
+        labels = [label for label in LABELS if speaks_for(au, label, self.evidence.kind)]
+        return sorted(labels, key=lambda label: -self.verdict.scores[label])
+
+    def conflicts(self) -> list[str]:
+        """Action units that the label does not explain, weighed openly."""
+        label = self.verdict.label
+        aus = [au for au in self.evidence.aus if au.number in self.verdict.opposing][:3]
+        supporting = [au for au in self.evidence.aus if au.number in self.verdict.supporting]
+        if not aus or label == "neutral" or not supporting:
+            return []
+        strongest = supporting[0]
+        many = len(aus) > 1
+        gap = round(strongest.delta, 1) - round(aus[0].delta, 1)
+        if gap > 0:
+            weighed = f"{'they are' if many else 'it is'} weaker than {strongest.code}"
+        elif gap < 0:
+            weighed = f"{aus[0].code} even exceeds {strongest.code}, which keeps the reading open"
+        else:
+            weighed = f"{aus[0].code} is as strong as {strongest.code}, which keeps the reading open"
+        others = [x for x in self.labels_of(aus[0]) if x != label and all(x in self.labels_of(au) for au in aus)][:3]
+        if not others:
+            return [self.pick(
+                f"{codes(aus)} {'are' if many else 'is'} out of place in {label}; {weighed}",
+                f"{label} leaves {codes(aus)} unexplained; {weighed}",
+            )]  # fmt: skip
+        towards = join(others, "or")
+        return [self.pick(
+            f"{codes(aus)} {'pull' if many else 'pulls'} the other way, towards {towards}; {weighed}",
+            f"against {label} {'stand' if many else 'stands'} {codes(aus)}, better suited to {towards}; {weighed}",
+            f"{codes(aus)} {'are' if many else 'is'} out of place in {label} and nearer to {towards}; {weighed}",
+        )]  # fmt: skip
+
+    def cautions(self) -> list[str]:
+        """The flags of the event in words."""
+        e, texts = self.evidence, []
+        mouth = [au for au in e.aus if au.number in MOUTH]
+        lids = [au for au in e.aus if au.number in LIDS]
+        for flag in e.flags:
+            if flag == "talking":
+                texts.append(
+                    f"the person was talking, so {codes(mouth[:3])} may belong to speech and counts less"
+                    if len(mouth) == 1
+                    else f"the person was talking, so {codes(mouth[:3])} may belong to speech and count less"
+                    if mouth
+                    else "the person was talking, though the actions found here lie outside the mouth"
+                )
+            elif flag == "blink":
+                texts.append(f"a blink fell into the event, which blurs {codes(lids) if lids else 'the eye region'}")
+            elif flag == "head_motion":
+                texts.append(self.pick("the head moved, and part of the change may be due to that",
+                                       "head movement during the event may have added to the measures"))  # fmt: skip
+            elif flag == "low_fps":
+                texts.append(self.pick("the frame rate was low, so the times are coarse",
+                                       "at this low frame rate onset and duration are approximate"))  # fmt: skip
+            elif flag == "edge_of_gap":
+                texts.append("the event borders on a gap in the recording and may be cut off")
+            else:
+                texts.append(f"the screener also noted: {flag.replace('_', ' ')}")
+        return texts
+
+    # --------------------------------------------------------------------------------- conclusion
+
+    def conclusion(self) -> list[Part]:
+        v = self.verdict
+        if v.label == "neutral" and v.opposing:
+            listed = codes([au for au in self.evidence.aus if au.number in v.opposing][:3])
+            return [(0, self.pick(
+                f"{listed} are not enough for an expression, so the label stays neutral.",
+                f"What {listed} might mean stays undecided; neutral says here that no expression is supported.",
+                f"The evidence ({listed}) settles on no expression: neutral, though not at rest.",
+            ))]  # fmt: skip
+        if v.label == "neutral":
+            listed = codes(self.evidence.aus[:3])
+            return [(0, self.pick(
+                f"The actions seen ({listed}) support no emotion; neutral means just that, not a face at rest.",
+                f"No expression can be named from {listed}, hence neutral: something moved, but nothing that tells an "
+                "emotion.",
+                f"Nothing here singles out an emotion, so the label is neutral although the face moved ({listed}).",
+            ))]  # fmt: skip
+        sure = f"{v.confidence} confidence"
+        rivals = [rival for rival in v.rivals if rival != "neutral"]
+        if v.confidence == "low" and rivals:
+            near = [rival for rival in rivals if v.scores[rival] >= 0.6 * v.scores[v.label]]
+            others = join(near or rivals, "and")
+            fits = "fit nearly as well" if len(near) > 1 else "fits nearly as well" if near else "cannot be ruled out"
+            first = self.pick(
+                f"The best-fitting label is {v.label}, with {sure} only: {others} {fits}",
+                f"If one expression has to be named it is {v.label}, at {sure}; {others} {fits}",
+                f"{v.label.capitalize()} comes first by a narrow margin ({sure}), while {others} {fits}",
+                f"This leans towards {v.label}, but only with {sure}, because {others} {fits}",
+            )
+        else:
+            left = f"; {join(rivals, 'and')} {'remain' if len(rivals) > 1 else 'remains'} possible" if rivals else ""
+            first = self.pick(
+                f"On this evidence the expression is best described as {v.label}, with {sure}{left}",
+                f"Taken together the actions resemble an expression of {v.label} ({sure}){left}",
+                f"The configuration points to {v.label}, with {sure}{left}",
+                f"Overall this reads as {v.label}, with {sure}{left}",
+            )
+        limits = [
+            "It describes what the face did, not what the person felt.",
+            "What was felt, and why, does not follow from this.",
+            "A movement is not a feeling: the situation has to decide what it meant.",
+            "It does not establish an inner state or a reason for it.",
+            "Whether a feeling went with it has to come from context.",
+            "This names a facial pattern, no more.",
+        ]
+        if self.evidence.kind == "micro":
+            limits += [
+                "Its brevity is no evidence of concealment or lying.",
+                "That it was brief does not show that anything was hidden.",
+            ]
+        return [(0, f"{first}."), (0, self.pick(*limits))]
