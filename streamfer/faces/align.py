@@ -70,7 +70,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size_px: int) -> np.ndarray:
     factor = max(1, min(4, round(1 / scale)))  # draw larger, then average: INTER_LINEAR alone would skip pixels
     side = size_px * factor
     centred = matrix * factor  # OpenCV counts from pixel centres
-    centred[:, 2] += centred[:, :2] @ (0.5, 0.5) - 0.5
+    centred[:, 2] = centred[:, 2] + centred[:, :2] @ (0.5, 0.5) - 0.5
     crop = cv2.warpAffine(image, centred, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return crop if factor == 1 else cv2.resize(crop, (size_px, size_px), interpolation=cv2.INTER_AREA)
 

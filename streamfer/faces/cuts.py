@@ -20,6 +20,7 @@ MIN_COLOUR = 0.12
 HOLD_S = 0.5
 """So long a frame without structure may last before it counts as a picture of its own."""
 _BINS = 16
+_CHANNEL = np.arange(3, dtype=np.uint8) * _BINS
 
 
 class CutDetector:
@@ -39,8 +40,8 @@ class CutDetector:
     def is_cut(self, image: np.ndarray, time_s: float) -> bool:
         """Whether this frame (H, W, 3, uint8) begins a new shot. The first one does not."""
         small = thumbnail(image)
-        grey = small.mean(axis=2)
-        washed = bool(grey.std() < 4.0 or (grey > 245).mean() > 0.35 or (grey < 4).mean() > 0.9)
+        grey = small.astype(np.float32).reshape(-1, 3) @ np.full(3, 1 / 3, np.float32)
+        washed = bool(grey.std() < 4 or (grey > 245).mean() > 0.35 or (grey < 4).mean() > 0.9)
         if self._grey is None or self._colours is None:
             self._remember(grey, _colours(small), washed, time_s)
             return False
@@ -56,17 +57,16 @@ class CutDetector:
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """(32, 32, 3) float32: means of 2 x 2 samples of an even grid. Reading 12 kB takes 30 us, an exact mean 1 ms."""
-    height, width = image.shape[:2]
-    rows = (np.arange(2 * SIDE) * height) // (2 * SIDE)
-    columns = (np.arange(2 * SIDE) * width) // (2 * SIDE)
-    samples = image[rows[:, None], columns].astype(np.float32)
-    return samples.reshape(SIDE, 2, SIDE, 2, 3).mean(axis=(1, 3))
+    """(32, 32, 3) uint8: means of 2 x 2 samples of an even grid. 0.02 ms; an exact mean of all pixels takes 1 ms."""
+    import cv2
+
+    samples = cv2.resize(image, (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(cv2.resize(samples, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
 
 
 def _colours(small: np.ndarray) -> np.ndarray:
     """(48,) share of the pixels in each of 16 levels of red, green and blue; each channel sums to 1."""
-    level = (small * (_BINS / 256)).astype(np.intp).reshape(-1, 3) + np.arange(3) * _BINS
+    level = (small // (256 // _BINS)).reshape(-1, 3) + _CHANNEL
     return np.bincount(level.ravel(), minlength=3 * _BINS) / (SIDE * SIDE)
 
 

@@ -5,8 +5,8 @@ Rules (what each is for is in Barquero et al., arXiv 2107.13273, and in Frigate'
 * **Lazy.** An embedding costs 55 ms. None is made while a track can only be a new person: the first of a source, or
   one that was seen together with everybody known.
 * **Tentative.** A track must live `TENTATIVE_S` with `MIN_CROPS` good faces before it is decided. At
-  `people_decide_s` after its first usable face it is decided with what there is. A track that ends earlier joins a
-  clear match, or is the person of a gallery that has none yet, or stays unknown: person "".
+  `people_decide_s` after its first usable face (or later, once there are as many good ones) doubt ends. A track that
+  is over earlier joins a clear match, or is the person of a gallery that has none yet, or stays unknown: person "".
 * **Margin.** It joins the nearest person within `people_distance`, but only if the second nearest is further by
   `people_margin`. In doubt it waits for better faces, and at the deadline it becomes a new person.
 * **Cannot-link.** Faces of one frame are different people.
@@ -125,8 +125,9 @@ class People:
 
     def _ready(self, candidate: _Candidate, time_s: float) -> bool:
         life_s = time_s - candidate.usable_s
-        enough = len(candidate.crops) >= MIN_CROPS and life_s >= TENTATIVE_S
-        return (enough and len(candidate.crops) > candidate.tried) or life_s >= self._options.people_decide_s
+        if len(candidate.crops) < MIN_CROPS or life_s < TENTATIVE_S:
+            return False
+        return len(candidate.crops) > candidate.tried or life_s >= self._options.people_decide_s
 
     # ------------------------------------------------------------------------------------ decisions
 

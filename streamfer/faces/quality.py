@@ -36,6 +36,22 @@ _BLOCK_CHANGED = 0.8  # mean change of a block, in standard deviations of the fa
 _LEARN_S, _RELEARN_S = 2.0, 10.0  # how fast the remembered look follows: as usual, and while it seems hidden
 
 
+def _inner_face(image: np.ndarray, landmarks: np.ndarray, ied: float) -> np.ndarray:
+    """(72, 72) uint8 grey. Only the face is turned grey, and halved first while large: 0.1 ms instead of 0.3."""
+    import cv2
+
+    height, width = image.shape[:2]
+    low = np.clip(landmarks[:, :2].min(axis=0) - ied, 0, (width - 8, height - 8)).astype(int)
+    high = np.clip(landmarks[:, :2].max(axis=0) + ied, low + 8, (width, height)).astype(int)
+    grey = cv2.cvtColor(image[low[1] : high[1], low[0] : high[0]], cv2.COLOR_RGB2GRAY)
+    eyes = landmarks[:, :2] - low
+    while ied >= 1.5 * IED_PX:
+        half = (grey.shape[1] // 2, grey.shape[0] // 2)
+        even = grey[: 2 * half[1], : 2 * half[0]]  # an exact factor of 2 is ten times faster
+        grey, eyes, ied = cv2.resize(even, half, interpolation=cv2.INTER_AREA), eyes / 2, ied / 2
+    return align(grey, eyes, SIZE_PX, IED_PX)[0][_INNER, _INNER]
+
+
 @dataclass(slots=True)
 class _Look:
     picture: np.ndarray
@@ -59,11 +75,10 @@ class QualityJudge:
         ied = inner_eye_distance(landmarks)
         if not ied > 0:
             return Quality(0.0, 0.0, 0.0, 1.0, usable=False, reason="no face shape")
-        crop, _ = align(image, landmarks, SIZE_PX, IED_PX)
-        grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[_INNER, _INNER]
+        grey = _inner_face(image, landmarks, ied)
         sharpness = float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))[1][0, 0] ** 2)
-        x, y = landmarks[:, 0], landmarks[:, 1]
-        outside = float(((x < 0) | (y < 0) | (x > width) | (y > height)).mean())
+        beyond = (landmarks[:, :2] < 0) | (landmarks[:, :2] > (width, height))
+        outside = float(beyond.any(axis=1).mean()) if beyond.any() else 0.0
         occlusion = max(outside, 1.0 - score, self._changed(track, time_s, grey))
         size, yaw = 4 * ied, seen_yaw_deg(pose)
         reason = self._reason(size, sharpness, yaw, outside, occlusion)
