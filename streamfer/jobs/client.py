@@ -1,6 +1,7 @@
 """ExplainClient: the producer's side. Send events to be explained, collect one Result for each.
 
-The promise: every job that was submitted comes back from `poll` or `drain` exactly once. What could not be explained
+The promise: every job that was submitted comes back from `poll` or `drain` exactly once (one that is submitted again
+when it has come back, once more). What could not be explained
 (a dead letter, a live job dropped under load) comes back as a Result without a chain of thought that says why, so that
 nothing is lost without a word. What never came back is in `outstanding`.
 """
