@@ -82,6 +82,7 @@ class SourceInfo:
     codec: str
     digest: str  # identifies the content: part of every event id
     reader: str  # "av", "decord" or "frames"
+    media_offset_s: float = 0.0  # when the first frame is shown on the media's own clock (a player's, ELAN's)
     start_wall_unix_s: float | None = None  # live sources: wall time of frame 0
 
 
@@ -93,6 +94,7 @@ class SourceCounts:
     damaged: int = 0  # packets or frames that could not be decoded
     time_not_advancing: int = 0  # frames dropped because their PTS did not grow
     without_time: int = 0  # frames without a PTS, dropped
+    missing: int = 0  # folders of frames: numbers that no file has; time passes, nothing is made up
     duplicated: int = 0  # frames equal to the one before (delivered, but counted: telecine, frozen camera)
     dropped_live: int = 0  # live only: the queue was full and the oldest frame went
     reconnects: int = 0
