@@ -1,0 +1,225 @@
+"""Movement of facial regions between frames, with the movement of the head taken off.
+
+`RegionFlow.push(frame, face)` gives, for each face, how far each region (brows, lids, nose wings, cheeks,
+mouth corners, lips, chin) moved since the last measured frame, in fractions of the distance between the inner
+eye corners (IED), in the face's own upright axes (x to the right of the picture, y down).
+
+How, and why:
+
+* Both frames are cut out with **one and the same** transform, held until the face has left it by
+  `REANCHOR_IED` and then renewed by cutting the earlier frame out again. Aligning every frame by its own
+  landmarks would turn their jitter (about 1 % IED) into movement of everything.
+* Dense inverse search flow (DIS, Kroeger et al., ECCV 2016; OpenCV's ultrafast preset) on a 192 px crop.
+  Measured against sparse Lucas-Kanade, Farneback and other presets and sizes in benchmarks/LOG.md:
+  as exact as any on real faces and the cheapest, because the regions are far larger than its 8 px patches.
+* The head's own movement is one rigid motion of a 3-D face seen in weak perspective: shift, roll, scale, and
+  turn and nod, which move points in proportion to their depth (six numbers, linear). It is fitted by iteratively
+  reweighted least squares (Tukey) with most weight on nose bridge, eye corners, forehead and temples.
+* Above `MAX_RATE_HZ` frames are skipped (step_s = 0): between frames 5 ms apart movement drowns in noise, and
+  adding many small steps adds their noise up. The next measured frame covers the whole step.
+
+It does not smooth over time, decide anything or know about people: that is the screener's work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from streamfer.records import Face, Frame, MotionReading
+
+REGION_POINTS: dict[str, tuple[int, ...]] = {
+    # MediaPipe FaceMesh indices; L and R are the person's own
+    "brow_inner_L": (336, 285, 296, 295), "brow_inner_R": (107, 55, 66, 65),
+    "brow_outer_L": (300, 276, 293, 283, 334), "brow_outer_R": (70, 46, 63, 53, 105),
+    "lid_upper_L": (386, 385, 387), "lid_upper_R": (159, 158, 160),
+    "lid_lower_L": (374, 373, 380), "lid_lower_R": (145, 144, 153),
+    "nose_wing_L": (358, 331, 279), "nose_wing_R": (129, 102, 49),
+    "cheek_L": (347, 330, 280), "cheek_R": (118, 101, 50),
+    "mouth_corner_L": (291, 287, 308, 410), "mouth_corner_R": (61, 57, 78, 186),
+    "lip_upper": (0, 37, 267, 39, 269),
+    "lip_lower": (17, 84, 314, 181, 405),
+    "chin": (199, 200, 175, 208, 428),
+}  # fmt: skip
+REGIONS: tuple[str, ...] = tuple(REGION_POINTS)
+
+RIGID_POINTS: tuple[int, ...] = (
+    168, 6, 197, 195, 5, 4, 1, 45, 275, 193, 417, 122, 351,  # nose bridge and tip
+    10, 151, 9, 109, 338, 67, 297,  # forehead
+    127, 234, 139, 116, 356, 454, 368, 345,  # temples and cheek bones
+)  # fmt: skip
+
+GEOMETRY: tuple[str, ...] = ("eye_open_L", "eye_open_R", "mouth_open", "mouth_width")
+"""Distances between landmarks, in IED: for blinks and speech, where flow alone is ambiguous."""
+_GEOMETRY_PAIRS = np.array([(386, 374), (159, 145), (13, 14), (61, 291)])
+
+CROP_PX = 192
+CROP_IED_PX = 48.0  # inner-eye distance in the crop: the face with brows and chin fills it
+EYES_HEIGHT = 0.40  # height of the eyes in the crop, as a fraction of its side
+REANCHOR_IED = 0.08  # the held crop is renewed when the face has moved, grown or turned by so much
+MAX_RATE_HZ = 60.0
+MAX_STEP_S = 0.2  # a longer pause between two measured frames is a gap
+_OFF_RIGID_WEIGHT = 0.15  # prior weight of points in moving regions: they help when the rigid areas have no texture
+_LID_WEIGHT = 0.0  # a blink moves lids and eye corners much faster than any head: it must not become a nod
+_BLUR_PX = 5
+
+_INDEX = np.array([i for points in REGION_POINTS.values() for i in points] + list(RIGID_POINTS))
+_COUNTS = [len(points) for points in REGION_POINTS.values()]
+_STARTS = np.concatenate([[0], np.cumsum(_COUNTS)[:-1]])
+_N_REGION_POINTS = sum(_COUNTS)
+_PRIOR = np.concatenate(
+    [np.full(count, _LID_WEIGHT if "lid" in name else _OFF_RIGID_WEIGHT) for name, count in zip(REGIONS, _COUNTS)]
+    + [np.ones(len(RIGID_POINTS))]
+)
+_ANCHORS = np.array([133, 362, 4, 152])
+_RIDGE = np.diag([0.0, 0.0, 1e-3, 1e-3, 1e-2, 1e-2])  # turn and nod are nearly shifts on a flat face
+
+
+@dataclass(slots=True)
+class _Track:
+    image: np.ndarray  # the last measured picture, kept to cut it out again
+    crop: np.ndarray  # the same, cut out and grey
+    landmarks: np.ndarray
+    transform: np.ndarray  # (2, 3), picture to crop, held
+    time_s: float
+    segment: int
+
+
+class RegionFlow:
+    """One per source; keeps one picture per track. Calls of one object must not overlap."""
+
+    def __init__(self) -> None:
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._tracks: dict[int, _Track] = {}
+
+    def push(self, frame: Frame, face: Face) -> MotionReading:
+        """The movement of `face` since it was last measured. Not valid on the first frame, after a gap or a cut."""
+        geometry = _geometry(face.landmarks)
+        if not face.quality.usable:
+            self._tracks.pop(face.track, None)
+            return _still(geometry, valid=False)
+        last = self._tracks.get(face.track)
+        if last is not None and (last.segment != frame.segment or frame.time_s - last.time_s > MAX_STEP_S):
+            last = None
+        if last is None:
+            transform = upright_transform(face.landmarks)
+            crop = _cut(frame.image, transform)
+            self._tracks[face.track] = _Track(
+                frame.image, crop, face.landmarks, transform, frame.time_s, frame.segment
+            )
+            return _still(geometry, valid=False)
+        step_s = frame.time_s - last.time_s
+        if step_s < 0.9 / MAX_RATE_HZ:
+            return _still(geometry, valid=True)
+        self._reanchor(last, face.landmarks)
+        crop = _cut(frame.image, last.transform)
+        points = last.landmarks[_INDEX, :2] @ last.transform[:, :2].T + last.transform[:, 2]
+        moved = self._flow_at(last.crop, crop, points)
+        scale = float(np.hypot(last.transform[0, 0], last.transform[0, 1])) / CROP_IED_PX
+        centre = np.array([CROP_PX / 2, CROP_PX * EYES_HEIGHT])
+        rigid, rest, misfit = fit_rigid(
+            (points - centre) / CROP_IED_PX, last.landmarks[_INDEX, 2] * scale, moved / CROP_IED_PX
+        )
+        region = np.add.reduceat(rest[:_N_REGION_POINTS], _STARTS, axis=0) / np.array(_COUNTS)[:, None]
+        last.image, last.crop, last.landmarks, last.time_s = frame.image, crop, face.landmarks, frame.time_s
+        return MotionReading(REGIONS, region.astype(np.float32), rigid, True, step_s, misfit, geometry)
+
+    def forget(self, track: int) -> None:
+        """Drop what is kept of a track that has ended."""
+        self._tracks.pop(track, None)
+
+    def reset(self) -> None:
+        """Drop everything: after a cut or a reconnect."""
+        self._tracks.clear()
+
+    def _reanchor(self, last: _Track, landmarks: np.ndarray) -> None:
+        wanted = upright_transform(landmarks)
+        anchors = landmarks[_ANCHORS, :2]
+        held_at = anchors @ last.transform[:, :2].T + last.transform[:, 2]
+        wanted_at = anchors @ wanted[:, :2].T + wanted[:, 2]
+        if np.abs(held_at - wanted_at).max() > REANCHOR_IED * CROP_IED_PX:
+            last.transform = wanted
+            last.crop = _cut(last.image, wanted)
+
+    def _flow_at(self, before: np.ndarray, after: np.ndarray, points: np.ndarray) -> np.ndarray:
+        field = cv2.blur(self._dis.calc(before, after, None), (_BLUR_PX, _BLUR_PX))  # type: ignore[call-overload]
+        at = np.clip(np.rint(points).astype(np.intp), 0, CROP_PX - 1)
+        return field[at[:, 1], at[:, 0]]
+
+
+def upright_transform(landmarks: np.ndarray) -> np.ndarray:
+    """The (2, 3) similarity that puts the face upright into the crop, eyes level, inner-eye distance fixed."""
+    inner_r, inner_l = landmarks[133, :2], landmarks[362, :2]
+    axis = landmarks[263, :2] - landmarks[33, :2]
+    norm = float(np.hypot(axis[0], axis[1])) or 1.0
+    cos, sin = float(axis[0]) / norm, float(axis[1]) / norm
+    ied = float(np.hypot(*(inner_l - inner_r))) or 1.0
+    turn = np.array([[cos, sin], [-sin, cos]]) * (CROP_IED_PX / ied)
+    shift = np.array([CROP_PX / 2, CROP_PX * EYES_HEIGHT]) - turn @ ((inner_l + inner_r) / 2)
+    return np.hstack([turn, shift[:, None]])
+
+
+def fit_rigid(
+    points: np.ndarray, depth: np.ndarray, moved: np.ndarray, prior: np.ndarray = _PRIOR, rounds: int = 4
+) -> tuple[tuple[float, ...], np.ndarray, float]:
+    """The rigid head motion in `moved` (N, 2) at `points` (N, 2) with `depth` (N,), all in IED.
+
+    Model: u = a + s x - r y + p z, v = b + r x + s y + q z. Returns (a, b, s, r, p, q), what is left of
+    `moved` (N, 2), and the misfit of the points with a prior weight above one half (robust sigma, IED).
+    """
+    base = np.column_stack([np.ones(len(points)), points, depth])  # (N, 4): 1, x, y, z
+    weight = prior
+    sure = prior > 0.5
+    rest = moved
+    misfit = 0.0
+    solution = np.zeros(6)
+    for _ in range(rounds):
+        gram = (base * weight[:, None]).T @ base
+        right = (base * weight[:, None]).T @ moved
+        solution = np.linalg.solve(_normal_matrix(gram) + _RIDGE, _normal_right(right))
+        a, b, s, r, p, q = solution
+        rest = moved - base @ np.array([[a, b], [s, r], [-r, s], [p, q]])
+        size = np.hypot(rest[:, 0], rest[:, 1])
+        misfit = max(1.4826 * float(np.median(size[sure])), 2e-4)
+        weight = prior * np.maximum(1 - (size / (4 * misfit)) ** 2, 0.0) ** 2 + 1e-9
+    return tuple(float(value) for value in solution), rest, misfit
+
+
+def _normal_matrix(g: np.ndarray) -> np.ndarray:
+    # columns a, b, s, r, p, q of the model above; g holds the weighted moments of (1, x, y, z)
+    one, x, y, z, xx, xz, yy, yz, zz = g[0, 0], g[0, 1], g[0, 2], g[0, 3], g[1, 1], g[1, 3], g[2, 2], g[2, 3], g[3, 3]
+    return np.array([
+        [one, 0, x, -y, z, 0],
+        [0, one, y, x, 0, z],
+        [x, y, xx + yy, 0, xz, yz],
+        [-y, x, 0, xx + yy, -yz, xz],
+        [z, 0, xz, -yz, zz, 0],
+        [0, z, yz, xz, 0, zz],
+    ])  # fmt: skip
+
+
+def _normal_right(m: np.ndarray) -> np.ndarray:
+    # m (4, 2): weighted moments of (1, x, y, z) with (u, v)
+    return np.array([
+        m[0, 0], m[0, 1], m[1, 0] + m[2, 1], m[1, 1] - m[2, 0], m[3, 0], m[3, 1],
+    ])  # fmt: skip
+
+
+def _cut(image: np.ndarray, transform: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(
+        cv2.warpAffine(image, transform, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR), cv2.COLOR_RGB2GRAY
+    )
+
+
+def _geometry(landmarks: np.ndarray) -> np.ndarray:
+    ends = landmarks[_GEOMETRY_PAIRS, :2]
+    ied = float(np.hypot(*(landmarks[362, :2] - landmarks[133, :2]))) or 1.0
+    apart = ends[:, 0] - ends[:, 1]
+    return (np.hypot(apart[:, 0], apart[:, 1]) / ied).astype(np.float32)
+
+
+def _still(geometry: np.ndarray, valid: bool) -> MotionReading:
+    zero = np.zeros((len(REGIONS), 2), np.float32)
+    return MotionReading(REGIONS, zero, (0.0,) * 6, valid, 0.0, 0.0, geometry)
