@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from streamfer.config import Faces
 
 LANDMARKS = 478
-LOOK_S = 0.4
+LOOK_S = 0.5
 """New faces are looked for this often while at least one is followed and there is room for more."""
 
 _INPUT_PX = 192  # input side of the landmark network
