@@ -41,7 +41,8 @@ _WHERE = {
     "Config": "streamfer.config",
     "StreamferError": "streamfer.errors",
     **dict.fromkeys(
-        ("AUChange", "ChainOfThought", "Event", "Face", "Frame", "Moment", "RegionMotion", "Result"), "streamfer.records"
+        ("AUChange", "ChainOfThought", "Event", "Face", "Frame", "Moment", "RegionMotion", "Result"),
+        "streamfer.records",
     ),
 }
 

@@ -29,7 +29,9 @@ class Section(BaseModel):
 
 
 class Video(Section):
-    reader: Literal["av", "decord"] = Field("av", description="decoder of video files; decord is optional and only for local files")
+    reader: Literal["av", "decord"] = Field(
+        "av", description="decoder of video files; decord is optional and only for local files"
+    )
     threads: int = Field(0, ge=0, description="decoder threads, 0 = one per core")
     queue_frames: int = Field(16, ge=1, le=512, description="frames decoded ahead of the analysis; bounds memory")
     fps: float | None = Field(None, gt=0, description="frame rate of a folder of frames (files carry their own times)")
@@ -38,7 +40,9 @@ class Video(Section):
 
 
 class Faces(Section):
-    landmarks: str = Field("bundled", description="'bundled' (MediaPipe FaceMesh, refined) or the path of a face_landmarker.task")
+    landmarks: str = Field(
+        "bundled", description="'bundled' (MediaPipe FaceMesh, refined) or the path of a face_landmarker.task"
+    )
     max_faces: int = Field(4, ge=1, le=32, description="faces followed at once; more cost time")
     min_size_px: float = Field(40.0, ge=0, description="narrower faces are followed but marked not usable")
     max_yaw_deg: float = Field(45.0, gt=0, le=90, description="faces turned further are marked not usable")
@@ -46,23 +50,42 @@ class Faces(Section):
     min_detection: float = Field(0.5, gt=0, le=1, description="confidence that a new face needs")
     min_tracking: float = Field(0.5, gt=0, le=1, description="confidence below which a face is searched again")
     lost_s: float = Field(0.5, ge=0, description="a track survives this long without its face")
-    scene_cut: float = Field(0.45, gt=0, description="change of structure between frames (1 - correlation, 0-2) that ends all tracks")
-    people: bool = Field(True, description="join tracks of one person by face embedding; false makes each track a person")
-    people_decide_s: float = Field(1.0, gt=0, description="time a new face may stay undecided before it becomes a new person")
-    people_distance: float = Field(0.5, gt=0, description="largest embedding distance (dlib, Euclidean) for the same person")
+    scene_cut: float = Field(
+        0.45, gt=0, description="change of structure between frames (1 - correlation, 0-2) that ends all tracks"
+    )
+    people: bool = Field(
+        True, description="join tracks of one person by face embedding; false makes each track a person"
+    )
+    people_decide_s: float = Field(
+        1.0, gt=0, description="time a new face may stay undecided before it becomes a new person"
+    )
+    people_distance: float = Field(
+        0.5, gt=0, description="largest embedding distance (dlib, Euclidean) for the same person"
+    )
     people_margin: float = Field(0.06, ge=0, description="the best person must be nearer than the second by this much")
 
 
 class ActionUnits(Section):
-    model: str = Field("landmarks", description="'landmarks' (bundled) or the path of an ONNX file that keeps the contract in docs/au-model.md")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the AU model runs; cuda is an error when it is not there")
+    model: str = Field(
+        "landmarks",
+        description="'landmarks' (bundled) or the path of an ONNX file that keeps the contract in docs/au-model.md",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where the AU model runs; cuda is an error when it is not there"
+    )
     threads: int = Field(1, ge=1, description="threads of the AU model")
     baseline: Literal["auto", "off"] = Field("auto", description="take each person's neutral level off")
-    baseline_quantile: float = Field(0.2, gt=0, lt=1, description="quantile of the usable frames that counts as neutral")
+    baseline_quantile: float = Field(
+        0.2, gt=0, lt=1, description="quantile of the usable frames that counts as neutral"
+    )
     baseline_window_s: float = Field(60.0, gt=0, description="time constant with which the neutral level may drift")
     baseline_min_s: float = Field(2.0, ge=0, description="usable time before the correction starts")
-    neutral: dict[str, str] = Field(default_factory=dict, description="stated neutral segments, for example P1: '0:10-0:20'")
-    presence_threshold: float = Field(1.0, gt=0, lt=5, description="corrected intensity from which an AU counts as present (AUxx_c)")
+    neutral: dict[str, str] = Field(
+        default_factory=dict, description="stated neutral segments, for example P1: '0:10-0:20'"
+    )
+    presence_threshold: float = Field(
+        1.0, gt=0, lt=5, description="corrected intensity from which an AU counts as present (AUxx_c)"
+    )
 
 
 class Screening(Section):
@@ -77,13 +100,19 @@ class Screening(Section):
 
 
 class Queue(Section):
-    url: str | None = Field(None, description="redis://, rediss:// or unix:// address; none starts a private Valkey for the run")
+    url: str | None = Field(
+        None, description="redis://, rediss:// or unix:// address; none starts a private Valkey for the run"
+    )
     name: str = Field("sf", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="prefix of all keys")
     lease_s: float = Field(30.0, gt=0, description="a job whose worker is silent for so long is given to another")
     max_deliveries: int = Field(3, ge=1, description="after so many tries a job goes to the dead letters")
-    limit: int = Field(1000, ge=1, description="jobs waiting at most; a file waits, a live source drops the lowest score")
+    limit: int = Field(
+        1000, ge=1, description="jobs waiting at most; a file waits, a live source drops the lowest score"
+    )
     ttl_s: float = Field(86400.0, gt=0, description="pictures and duplicate marks are forgotten after this time")
-    jpeg_quality: int = Field(95, ge=92, le=100, description="quality of the key frames, always without chroma subsampling")
+    jpeg_quality: int = Field(
+        95, ge=92, le=100, description="quality of the key frames, always without chroma subsampling"
+    )
     image_px: int = Field(448, ge=64, le=2048, description="side of the square key frames")
 
 
@@ -97,8 +126,12 @@ class Explain(Section):
 
 class Output(Section):
     folder: str = Field("out", description="results go to FOLDER/<source name>/")
-    formats: tuple[str, ...] = Field(("csv", "eaf", "vtt", "html"), description="written at the end: csv eaf vtt srt textgrid parquet html overlay")
-    signals: str | None = Field(None, description="write every stage's signal to this Parquet file (or 'auto': beside the results)")
+    formats: tuple[str, ...] = Field(
+        ("csv", "eaf", "vtt", "html"), description="written at the end: csv eaf vtt srt textgrid parquet html overlay"
+    )
+    signals: str | None = Field(
+        None, description="write every stage's signal to this Parquet file (or 'auto': beside the results)"
+    )
     landmarks: bool = Field(False, description="add the 68 landmarks (x_0 ... y_67) to faces.csv")
     keyframes: bool = Field(True, description="write onset, apex and offset pictures")
 
@@ -137,7 +170,7 @@ def load(
         _merge(tree, origin, _flatten(_read_yaml(Path(path))), str(path))
     env = os.environ if environ is None else environ
     known_env = {
-        key[len(ENV_PREFIX):].lower().replace("__", "."): yaml.safe_load(value)
+        key[len(ENV_PREFIX) :].lower().replace("__", "."): yaml.safe_load(value)
         for key, value in env.items()
         if key.startswith(ENV_PREFIX) and "__" in key
     }

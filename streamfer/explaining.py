@@ -26,6 +26,8 @@ from streamfer.records import Event, Job, KeyFrame, Result
 if TYPE_CHECKING:
     import numpy as np
 
+    from streamfer.jobs.client import ExplainClient
+
 log = logging.getLogger(__name__)
 
 _STOP_WORKER_S = 5.0
@@ -38,7 +40,7 @@ class Explainer:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._stack = contextlib.ExitStack()
-        self._client = None
+        self._client: ExplainClient | None = None
         self._worker: subprocess.Popen[bytes] | None = None
         self._waiting: set[str] = set()
         self.failed: StreamferError | None = None
@@ -57,7 +59,8 @@ class Explainer:
             if self._client is None:
                 self._connect()
             job = Job(event.id, event, tuple(key for key, _ in pictures), time.time())
-            self._client.submit(job, {key.role: image for key, image in pictures})  # type: ignore[attr-defined]
+            assert self._client is not None
+            self._client.submit(job, {key.role: image for key, image in pictures})
             self._waiting.add(event.id)
         except QueueError as error:
             self._fail(error)
@@ -67,7 +70,8 @@ class Explainer:
         if not self._waiting or self.failed is not None:
             return []
         try:
-            return self._took(self._client.poll())  # type: ignore[attr-defined]
+            assert self._client is not None
+            return self._took(self._client.poll())
         except QueueError as error:
             self._fail(error)
             return []
@@ -82,7 +86,9 @@ class Explainer:
             if new:
                 last = time.monotonic()
             elif time.monotonic() - last > self._config.explain.timeout_s:
-                log.warning("%d explanations did not come within %.0f s", len(self._waiting), self._config.explain.timeout_s)
+                log.warning(
+                    "%d explanations did not come within %.0f s", len(self._waiting), self._config.explain.timeout_s
+                )
                 break
             elif self._worker is not None and self._worker.poll() is not None:
                 self._fail(QueueError(f"the explanation worker ended with exit code {self._worker.returncode}"))
@@ -102,7 +108,7 @@ class Explainer:
 
     def _connect(self) -> None:
         from streamfer.jobs.client import ExplainClient
-        from streamfer.jobs.queue import Queue, connect
+        from streamfer.jobs.queue import open_queue
 
         url = self._config.queue.url
         if url is None:
@@ -113,7 +119,9 @@ class Explainer:
             self._start_worker(url)
         else:
             log.info("explanations by the workers at %s", mask(url))
-        self._client = ExplainClient(Queue.of(connect(url), self._config.queue, topic="explain"))
+        self._client = ExplainClient(
+            open_queue(self._config.queue, "explain", url), jpeg_quality=self._config.queue.jpeg_quality
+        )
 
     def _start_worker(self, url: str) -> None:
         from streamfer.config import to_yaml

@@ -90,7 +90,13 @@ def face_crop(image: np.ndarray, face: Face, image_px: int) -> np.ndarray:
         crop = cv2.resize(
             crop, (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale))), interpolation=cv2.INTER_AREA
         )
-        x0, y0, left, top, size = round(x0 * scale), round(y0 * scale), round(left * scale), round(top * scale), image_px
+        x0, y0, left, top, size = (
+            round(x0 * scale),
+            round(y0 * scale),
+            round(left * scale),
+            round(top * scale),
+            image_px,
+        )
     right = max(0, size - (x0 - left) - crop.shape[1])
     bottom = max(0, size - (y0 - top) - crop.shape[0])
     padded = cv2.copyMakeBorder(crop, y0 - top, bottom, x0 - left, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))

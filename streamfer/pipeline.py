@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from streamfer.action_units.baseline import Baseline
 from streamfer.action_units.model import AUModel
 from streamfer.config import Config
-from streamfer.errors import EXIT_DONE, EXIT_INTERRUPTED, SourceDamaged, StreamferError
+from streamfer.errors import EXIT_DONE, EXIT_INTERRUPTED, SourceDamaged
 from streamfer.faces.follower import Follower, Seen
 from streamfer.faces.people import Gallery, People
 from streamfer.keyframes import KeyFrames
@@ -34,7 +34,7 @@ from streamfer.records import AUReading, Event, Face, Frame, MotionReading, Read
 from streamfer.screening.flow import RegionFlow
 from streamfer.screening.screener import Screener
 from streamfer.threads import ahead
-from streamfer.video import open_video
+from streamfer.video import Source, open_video
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,12 +93,29 @@ def analyze_source(
     """
     progress = progress or Progress()
     stop = stop or threading.Event()
-    clock = StageClock()
-    code = EXIT_DONE
+    with open_video(path, config.video) as source:
+        if output.is_complete(source.info, config):
+            log.info("%s: done before, left as it is", output.folder)
+            return EXIT_DONE
+        return _analyze(source, output, config, model, explainer, gallery, progress, stop)
 
-    with open_video(path, config.video) as source, output.open(source.info, source.counts, model, config) as out:
+
+def _analyze(
+    source: Source,
+    output: Output,
+    config: Config,
+    model: AUModel,
+    explainer: Explainer | None,
+    gallery: Gallery | None,
+    progress: Progress,
+    stop: threading.Event,
+) -> int:
+    code = EXIT_DONE
+    clock = StageClock()
+    with output.open(source.info, source.counts, model, config) as out:
         resume = out.resume
-        follower = Follower(config.faces, People(config.faces, gallery=resume.gallery(gallery)))
+        people = People(config.faces, gallery=resume.gallery(gallery))
+        follower = Follower(config.faces, people)
         follower.seed(resume.next_track)
         baseline = Baseline(config.action_units, model.names)
         resume.replay(baseline)
@@ -174,7 +191,11 @@ def analyze_source(
         if code != EXIT_INTERRUPTED:
             publish(screen(hold.all()))
             publish(screener.flush())
-        out.close_stages(clock, follower.people, screener, code)
+        if screener.micro_reason and config.screening.micro:
+            out.warn(f"no micro-expressions: {screener.micro_reason}")
+        for person in baseline.unmet:
+            out.warn(f"the stated neutral segment of {person} held no usable face of {person}")
+        out.end(code, clock.seconds, people, dict(screener.counts))
         return code
 
 
@@ -272,4 +293,4 @@ class StageClock:
         self.seconds[self._name] = self.seconds.get(self._name, 0.0) + time.perf_counter() - self._started
 
 
-__all__ = ["StreamferError", "analyze_source"]
+__all__ = ["analyze_source"]

@@ -32,7 +32,14 @@ Kind = Literal["micro", "macro"]
 Side = Literal["left", "right", "both"]
 Label = Literal["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt"]
 LABELS: tuple[Label, ...] = (
-    "neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt",
+    "neutral",
+    "happiness",
+    "sadness",
+    "surprise",
+    "fear",
+    "disgust",
+    "anger",
+    "contempt",
 )
 """The closed list of expression labels, in this order everywhere (model outputs included)."""
 

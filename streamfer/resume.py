@@ -10,6 +10,7 @@ faces keep the track and person they had, and an event that is already on disk i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +18,14 @@ from typing import TYPE_CHECKING
 from streamfer.records import Box, Event, Face, Frame
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from streamfer.action_units.baseline import Baseline
+    from streamfer.config import Config
     from streamfer.faces.people import Gallery
 
-WARM_UP_S = 12.0
-"""Analysed again before the first missing row: longer than the screener's look-back and its longest event."""
+_WARM_MORE_S = 4.0
+"""Analysed again before the first missing row: the screener's look-back, its longest event, and so much more."""
 
 _SAME_BOX = 0.5
 _SAME_EVENT = 0.3
@@ -41,7 +45,7 @@ class Resume:
     _renamed: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, folder: Path, events: list[Event]) -> Resume:
+    def of(cls, folder: Path, events: list[Event], config: Config) -> Resume:
         """Read what is in the output folder; its faces.csv must have been repaired (no torn last line)."""
         path = folder / "faces.csv"
         if not path.exists():
@@ -56,7 +60,7 @@ class Resume:
         resume = cls(
             # the last frame may lack the rows of its other faces, so FacesCsv was cut before it
             next_frame=last_frame + 1,
-            warm_from_s=max(0.0, last_time_s - WARM_UP_S),
+            warm_from_s=max(0.0, last_time_s - 2 * config.screening.macro_max_s - _WARM_MORE_S),
             next_track=last_track + 1,
             events=events,
             faces_csv=path,
@@ -119,7 +123,7 @@ class Resume:
         )
 
 
-def _chunks(path: Path):  # type: ignore[no-untyped-def]
+def _chunks(path: Path) -> Iterator[pd.DataFrame]:
     from streamfer.reporting.faces_csv import read_chunks
 
     return read_chunks(path)

@@ -14,11 +14,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamfer.config import Config
 from streamfer.errors import (
     EXIT_DONE,
-    EXIT_EXPLANATIONS_FAILED,
     EXIT_INTERRUPTED,
     OutputError,
     StreamferError,
@@ -26,6 +26,10 @@ from streamfer.errors import (
 from streamfer.explaining import Explainer
 from streamfer.output import Output, What
 from streamfer.progress import Progress
+
+if TYPE_CHECKING:
+    from streamfer.action_units.model import AUModel
+    from streamfer.faces.people import Gallery
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +60,13 @@ def analyze_all(
 
     units = config.action_units
     model = AUModel.load(units.model, device=units.device, threads=units.threads)
-    log.info("AU model %s %s on %s (%s)", model.info.name, model.info.version, model.info.provider, model.info.provider_reason)
+    log.info(
+        "AU model %s %s on %s (%s)",
+        model.info.name,
+        model.info.version,
+        model.info.provider,
+        model.info.provider_reason,
+    )
     gallery = Gallery() if same_people else None
     outcomes: list[Outcome] = []
     with _stop_on_signals() as stop, Explainer(config) as explainer:
@@ -84,17 +94,23 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 
 
 def _one(
-    path: Path, config: Config, output: Output, model, explainer: Explainer, gallery, progress: Progress, stop: threading.Event
-) -> int:  # type: ignore[no-untyped-def]
+    path: Path,
+    config: Config,
+    output: Output,
+    model: AUModel,
+    explainer: Explainer,
+    gallery: Gallery | None,
+    progress: Progress,
+    stop: threading.Event,
+) -> int:
     from streamfer.pipeline import analyze_source
 
     explain = explainer if config.explain.backend != "none" else None
     code = EXIT_DONE
     try:
-        if not output.is_complete(path, config):
-            code = analyze_source(
-                path, config, output, model=model, explainer=explain, gallery=gallery, progress=progress, stop=stop
-            )
+        code = analyze_source(
+            path, config, output, model=model, explainer=explain, gallery=gallery, progress=progress, stop=stop
+        )
         if code != EXIT_INTERRUPTED:
             code = output.explain_and_export(config, explain, code, progress, stop)
     finally:
@@ -136,6 +152,3 @@ def _stop_on_signals() -> Iterator[threading.Event]:
         yield stop
     finally:
         restore()
-
-
-__all__ = ["EXIT_EXPLANATIONS_FAILED", "Outcome", "analyze_all", "exit_code"]

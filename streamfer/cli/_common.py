@@ -21,7 +21,11 @@ def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option("--config", "config_path", type=click.Path(), metavar="FILE", help="YAML file with options.")
     @click.option(
-        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One option, such as faces.max_faces=2. Repeatable."
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="One option, such as faces.max_faces=2. Repeatable.",
     )
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -68,7 +72,9 @@ class _JsonFormatter(logging.Formatter):
 
 def setup_logging(form: str, verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if form == "json" else logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(
+        _JsonFormatter() if form == "json" else logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+    )
     root = logging.getLogger("streamfer")
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)

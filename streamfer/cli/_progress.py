@@ -96,6 +96,15 @@ class LogProgress(Progress):
         }
         log.info(
             "%s: %s %.1f s, %d frames, %.0f fps, %d faces, %d events, %d to explain",
-            *(facts["source"], what, self.time_s, self.frames, self.frames_per_s, self.faces, self.events, self.waiting),
+            *(
+                facts["source"],
+                what,
+                self.time_s,
+                self.frames,
+                self.frames_per_s,
+                self.faces,
+                self.events,
+                self.waiting,
+            ),
             extra={"facts": facts},
         )

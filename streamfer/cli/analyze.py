@@ -25,12 +25,16 @@ from streamfer.cli._common import config_options, load_config, logging_options
 @click.option("--same-people", is_flag=True, help="One set of people for all sources of this run.")
 @click.option("--au-model", metavar="MODEL", help="'landmarks' or an ONNX file.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the AU model runs.")
-@click.option("--neutral", multiple=True, metavar="P1=0:10-0:20", help="A segment in which a person is neutral. Repeatable.")
+@click.option(
+    "--neutral", multiple=True, metavar="P1=0:10-0:20", help="A segment in which a person is neutral. Repeatable."
+)
 @click.option("--min-score", type=float, help="Events below this score (0-1) are not reported.")
 @click.option("--max-events-per-minute", type=float, help="Keep only the best events.")
 @click.option("--backend", type=click.Choice(["composer", "none"]), help="Who writes the explanations.")
 @click.option("--redis", "redis_url", metavar="URL", help="Explain by the workers at this server.")
-@click.option("--enqueue", is_flag=True, help="Do not analyse here: put one job per source for `streamfer worker screen`.")
+@click.option(
+    "--enqueue", is_flag=True, help="Do not analyse here: put one job per source for `streamfer worker screen`."
+)
 @click.option("--to", "formats", metavar="LIST", help="Formats, such as csv,eaf,vtt,srt,textgrid,parquet,html,overlay.")
 @click.option("--signals", metavar="FILE", help="Write every stage's signal to a Parquet file ('auto': in the output).")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run of the same command stopped.")
@@ -119,7 +123,9 @@ def _enqueue(paths: list[Path], config: Any, assignments: tuple[str, ...], optio
     from streamfer.errors import UsageError
 
     if config.queue.url is None:
-        raise UsageError("--enqueue needs --redis URL: the server from which `streamfer worker screen` takes the videos")
+        raise UsageError(
+            "--enqueue needs --redis URL: the server from which `streamfer worker screen` takes the videos"
+        )
     queued, known = enqueue_videos(paths, config)
     click.echo(f"{queued} videos queued, {known} were queued before", err=True)
     return 0

@@ -18,5 +18,7 @@ def command() -> None:
 def show(config_path: str | None, assignments: tuple[str, ...]) -> None:
     """Print the whole configuration as YAML; redirect it to a file to start your own."""
     config, origin = load_config(config_path, assignments, {})
-    shown = config.model_copy(update={"queue": config.queue.model_copy(update={"url": config_module.mask(config.queue.url) or None})})
+    shown = config.model_copy(
+        update={"queue": config.queue.model_copy(update={"url": config_module.mask(config.queue.url) or None})}
+    )
     click.echo(config_module.to_yaml(shown, origin))

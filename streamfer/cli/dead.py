@@ -14,7 +14,9 @@ from streamfer.cli._common import load_config
 
 def _queue_options(function: Any) -> Any:
     function = click.option("--redis", "redis_url", metavar="URL", help="The server.")(function)
-    return click.option("--topic", type=click.Choice(["explain", "video"]), default="explain", show_default=True)(function)
+    return click.option("--topic", type=click.Choice(["explain", "video"]), default="explain", show_default=True)(
+        function
+    )
 
 
 @click.group()

@@ -31,8 +31,18 @@ def command(config_path: str | None, assignments: tuple[str, ...]) -> int:
 
     config, _ = load_config(config_path, assignments, {})
     bad = 0
-    for check in (_python, _packages, _twins, _decoder, _landmarks, lambda: _au_model(config), _identity,
-                  lambda: _queue(config), _space, lambda: _backend(config)):
+    for check in (
+        _python,
+        _packages,
+        _twins,
+        _decoder,
+        _landmarks,
+        lambda: _au_model(config),
+        _identity,
+        lambda: _queue(config),
+        _space,
+        lambda: _backend(config),
+    ):
         try:
             findings: list[Finding] = list(check())
         except StreamferError as error:
@@ -50,16 +60,32 @@ def _python() -> Iterator[Finding]:
     from streamfer import __version__
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield OK, "streamfer", f"{__version__}, Python {platform.python_version()}, {platform.machine()}, {cores} cores usable"
+    yield (
+        OK,
+        "streamfer",
+        f"{__version__}, Python {platform.python_version()}, {platform.machine()}, {cores} cores usable",
+    )
     if not (3, 11) <= sys.version_info[:2] < (3, 13):
         yield BAD, "python", "MediaPipe 0.10.21 has no wheel for this Python: use 3.11 or 3.12"
 
 
 def _packages() -> Iterator[Finding]:
-    for package, why in (("av", "decoding"), ("mediapipe", "landmarks"), ("numpy", "arrays"), ("scipy", "filters"),
-                         ("redis", "queue"), ("pandas", "tables"), ("pydantic", "records"), ("plotly", "report")):
+    for package, why in (
+        ("av", "decoding"),
+        ("mediapipe", "landmarks"),
+        ("numpy", "arrays"),
+        ("scipy", "filters"),
+        ("redis", "queue"),
+        ("pandas", "tables"),
+        ("pydantic", "records"),
+        ("plotly", "report"),
+    ):
         version = _version(package)
-        yield (OK, package, f"{version} ({why})") if version else (BAD, package, f"not installed ({why}): pip install streamfer")
+        yield (
+            (OK, package, f"{version} ({why})")
+            if version
+            else (BAD, package, f"not installed ({why}): pip install streamfer")
+        )
 
 
 def _twins() -> Iterator[Finding]:
@@ -71,7 +97,11 @@ def _twins() -> Iterator[Finding]:
     }.items():
         found = [name for name in names if _version(name)]
         if len(found) > 1:
-            yield BAD, module, f"installed twice ({' and '.join(found)}): pip uninstall -y {' '.join(found)}, then install one"
+            yield (
+                BAD,
+                module,
+                f"installed twice ({' and '.join(found)}): pip uninstall -y {' '.join(found)}, then install one",
+            )
         elif not found and module == "onnxruntime":
             yield BAD, module, "not installed: pip install 'streamfer[cpu]' (or [gpu])"
         elif not found and module == "decord":
@@ -85,8 +115,10 @@ def _decoder() -> Iterator[Finding]:
 
     version = ".".join(map(str, av.library_versions["libavcodec"]))
     missing = [name for name in ("h264", "hevc", "vp9", "av1", "mjpeg") if name not in av.codecs_available]
-    yield (NOTE, "codecs", f"libavcodec {version} lacks {', '.join(missing)}") if missing else (
-        OK, "codecs", f"libavcodec {version}: h264, hevc, vp9, av1, mjpeg"
+    yield (
+        (NOTE, "codecs", f"libavcodec {version} lacks {', '.join(missing)}")
+        if missing
+        else (OK, "codecs", f"libavcodec {version}: h264, hevc, vp9, av1, mjpeg")
     )
 
 
@@ -94,8 +126,14 @@ def _landmarks() -> Iterator[Finding]:
     spec = importlib.util.find_spec("mediapipe")
     assert spec is not None and spec.origin is not None
     model = Path(spec.origin).parent / "modules/face_landmark/face_landmark_with_attention.tflite"
-    yield (OK, "face mesh", "MediaPipe's bundled model, on the CPU") if model.exists() else (
-        BAD, "face mesh", "this mediapipe carries no models: pip install mediapipe==0.10.21, or set faces.landmarks to a face_landmarker.task"
+    yield (
+        (OK, "face mesh", "MediaPipe's bundled model, on the CPU")
+        if model.exists()
+        else (
+            BAD,
+            "face mesh",
+            "this mediapipe carries no models: pip install mediapipe==0.10.21, or set faces.landmarks to a face_landmarker.task",
+        )
     )
 
 
@@ -104,13 +142,21 @@ def _au_model(config) -> Iterator[Finding]:  # type: ignore[no-untyped-def]
 
     units = config.action_units
     info = AUModel.load(units.model, device=units.device, threads=units.threads).info
-    yield OK, "AU model", f"{info.name} {info.version}, {len(info.aus)} columns, on {info.provider} ({info.provider_reason})"
+    yield (
+        OK,
+        "AU model",
+        f"{info.name} {info.version}, {len(info.aus)} columns, on {info.provider} ({info.provider_reason})",
+    )
 
 
 def _identity() -> Iterator[Finding]:
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or importlib.util.find_spec("dlib") is None:
-        yield BAD, "people", "dlib-bin or face_recognition_models is not installed: pip install streamfer, or set faces.people=false"
+        yield (
+            BAD,
+            "people",
+            "dlib-bin or face_recognition_models is not installed: pip install streamfer, or set faces.people=false",
+        )
     else:
         yield OK, "people", "dlib face embedding, weights from face_recognition_models"
 
@@ -127,7 +173,11 @@ def _queue(config) -> Iterator[Finding]:  # type: ignore[no-untyped-def]
         return
     client = connect(config.queue.url)
     server_info, memory = client.info("server"), client.info("memory")
-    yield OK, "queue", f"{mask(config.queue.url)}: version {server_info.get('valkey_version') or server_info.get('redis_version')}"
+    yield (
+        OK,
+        "queue",
+        f"{mask(config.queue.url)}: version {server_info.get('valkey_version') or server_info.get('redis_version')}",
+    )
     policy = memory.get("maxmemory_policy")
     if policy != "noeviction":
         yield BAD, "queue", f"maxmemory-policy is {policy}: the server may throw jobs away; set noeviction"

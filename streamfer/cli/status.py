@@ -16,7 +16,9 @@ _TOPICS: tuple[Topic, ...] = ("explain", "video")
 
 
 @click.command()
-@click.option("--redis", "redis_url", metavar="URL", help="The server (default: queue.url, else redis://localhost:6379/0).")
+@click.option(
+    "--redis", "redis_url", metavar="URL", help="The server (default: queue.url, else redis://localhost:6379/0)."
+)
 @click.option("--watch", "every_s", type=float, metavar="SECONDS", help="Show again every so many seconds.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per queue and line.")
 @config_options
@@ -45,15 +47,25 @@ def _table(statuses: dict[Topic, QueueStatus]) -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table("queue", *(("waiting", "in work", "oldest", "dead", "results", "workers")), box=None, header_style="bold")
+    table = Table(
+        "queue", *(("waiting", "in work", "oldest", "dead", "results", "workers")), box=None, header_style="bold"
+    )
     for topic, status in statuses.items():
-        numbers: list[Any] = [status.waiting, status.pending, f"{status.oldest_s:.0f} s", status.dead, status.results,
-                              len(status.consumers)]
+        numbers: list[Any] = [
+            status.waiting,
+            status.pending,
+            f"{status.oldest_s:.0f} s",
+            status.dead,
+            status.results,
+            len(status.consumers),
+        ]
         table.add_row(topic, *(str(number) for number in numbers))
     console.print(table)
     for topic, status in statuses.items():
         for consumer in status.consumers:
-            console.print(f"  {topic} worker {consumer.name}: {consumer.pending} in hand, last heard {consumer.idle_s:.0f} s ago")
+            console.print(
+                f"  {topic} worker {consumer.name}: {consumer.pending} in hand, last heard {consumer.idle_s:.0f} s ago"
+            )
     memory = next(iter(statuses.values()))
     limit = f" of {memory.memory_limit_bytes / 2**20:.0f}" if memory.memory_limit_bytes else ", no limit set"
     console.print(f"memory of the server: {memory.memory_bytes / 2**20:.0f} MB{limit}")

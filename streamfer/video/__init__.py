@@ -11,7 +11,8 @@ from streamfer.errors import NoVideo, SourceMissing, UsageError
 from streamfer.video.source import Source
 
 VIDEO_ENDINGS = frozenset(
-    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv .mxf .vob".split()
+    (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp",
+     ".ogv", ".mxf", ".vob")
 )
 
 
@@ -46,7 +47,7 @@ def expand(sources: Sequence[str]) -> list[Path]:
         if path.exists():
             found += _inside(path) if path.is_dir() else [path]
             continue
-        matches = [Path(match) for match in glob.glob(text, recursive=True)] if glob.has_magic(text) else []
+        matches = [Path(match) for match in glob.glob(text, recursive=True)] if glob.has_magic(text) else []  # noqa: PTH207 - an absolute glob is no Path.glob
         if not matches:
             raise SourceMissing(f"{text}: no such file or folder; check the path")
         for match in sorted(matches, key=natural):

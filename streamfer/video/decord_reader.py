@@ -43,7 +43,8 @@ class DecordSource:
         try:
             self._reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=options.threads or 1)
         except (decord.DECORDError, RuntimeError) as error:
-            raise SourceUnreadable(f"{path}: decord cannot read it ({str(error).splitlines()[0]}); use --reader av") from None
+            reason = str(error).splitlines()[0]
+            raise SourceUnreadable(f"{path}: decord cannot read it ({reason}); use --reader av") from None
 
     def __enter__(self) -> DecordSource:
         return self
@@ -69,7 +70,8 @@ class DecordSource:
                 image = reader.next().asnumpy()
             except (decord.DECORDError, StopIteration, RuntimeError) as error:
                 raise SourceDamaged(
-                    f"{self._path}: decord stopped after {self.counts.decoded} of {len(reader)} frames ({type(error).__name__})"
+                    f"{self._path}: decord stopped after {self.counts.decoded} of {len(reader)} frames "
+                    f"({type(error).__name__})"
                 ) from None
             if clock.accept(time_s):
                 yield clock.deliver(index, time_s, image)

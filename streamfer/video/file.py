@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,7 @@ class FileSource:
         except BaseException:
             self._container.close()
             raise
-        self._first = first
+        self._first: VideoFrame | None = first
         self.first_pts_s = float(first.time or 0.0)
         self._turns = round(first.rotation / 90) % 4
         self.info = self._describe(first)
@@ -86,7 +86,8 @@ class FileSource:
     def __iter__(self) -> Iterator[Frame]:
         clock = FrameClock(self.counts, self._options.start_s, self._options.end_s)
         index, last_s = -1, 0.0
-        frames, self._first = chain([self._first], self._decoded), None
+        frames = chain([self._first], self._decoded) if self._first is not None else self._decoded
+        self._first = None
         for decoded in frames:
             time_s = None if decoded.time is None else decoded.time - self.first_pts_s
             if time_s is not None and clock.ended(time_s):
@@ -106,7 +107,7 @@ class FileSource:
         # PyAV gives the rotation in degrees counter-clockwise, which is how np.rot90 counts
         return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
 
-    def _decode(self) -> Iterator[VideoFrame]:
+    def _decode(self) -> Generator[VideoFrame, None, None]:
         failures = 0
         while True:
             try:

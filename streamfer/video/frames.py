@@ -1,6 +1,6 @@
 """A folder of frames: PNG, JPEG, BMP, TIFF or WebP, in the order of their numbers, decoded in parallel.
 
-The last number in a file's name is its place (img9 before img10). Time is place / fps: a number that no file has is time
+The last number in a name is its place (img9 before img10). Time is place / fps: a number that no file has is time
 that passed (some data sets lost frames), counted as missing. 16-bit pictures are scaled to 8, grey becomes RGB, alpha
 is dropped, EXIF rotation is applied. A file that cannot be read, or that has another size than the first, is counted as
 damaged and skipped. OpenCV decodes without the interpreter lock, so the threads use all cores; at most `_AHEAD`
@@ -86,7 +86,8 @@ class FramesSource:
             image = future.result()
             if image is None or image.shape != self._shape:
                 if self.counts.damaged == 0:
-                    log.warning("%s: %s", file, "cannot be read" if image is None else "has another size than the first")
+                    what = "cannot be read" if image is None else "has another size than the first"
+                    log.warning("%s: %s", file, what)
                 self.counts.damaged += 1
                 continue
             if clock.accept(time_s):

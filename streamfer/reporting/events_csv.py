@@ -1,0 +1,66 @@
+"""events.csv: one row per event, for spreadsheets and statistics; ELAN imports it by tier, begin and end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamfer.records import AUChange, Event
+from streamfer.reporting.folder import Analysis, Explained
+
+
+def write(analysis: Analysis, path: Path) -> None:
+    import pandas as pd
+
+    rows = [_row(explained) for explained in analysis.explained]
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False)
+
+
+COLUMNS = [
+    "tier", "begin_s", "end_s", "annotation",
+    "id", "person", "track", "kind", "onset_frame", "apex_frame", "offset_frame", "onset_s", "apex_s", "offset_s",
+    "rise_s", "duration_s", "score", "aus", "strongest_au", "strongest_delta", "flags",
+    "label", "verified", "observations", "interpretation", "conclusion",
+]  # fmt: skip
+
+
+def _row(explained: Explained) -> dict[str, object]:
+    event, result = explained.event, explained.result
+    cot = result.cot if result else None
+    strongest = max(event.aus, key=lambda change: change.delta, default=None)
+    return {
+        "tier": f"{event.person or 'unknown'} {event.kind}",
+        "begin_s": round(event.onset.time_s, 6),
+        "end_s": round(event.offset.time_s, 6),
+        "annotation": annotation(event),
+        "id": event.id,
+        "person": event.person,
+        "track": event.track,
+        "kind": event.kind,
+        "onset_frame": event.onset.frame,
+        "apex_frame": event.apex.frame,
+        "offset_frame": event.offset.frame,
+        "onset_s": round(event.onset.time_s, 6),
+        "apex_s": round(event.apex.time_s, 6),
+        "offset_s": round(event.offset.time_s, 6),
+        "rise_s": round(event.rise_s, 6),
+        "duration_s": round(event.duration_s, 6),
+        "score": round(event.score, 4),
+        "aus": annotation(event),
+        "strongest_au": strongest.au if strongest else "",
+        "strongest_delta": round(strongest.delta, 3) if strongest else "",
+        "flags": " ".join(event.flags),
+        "label": cot.label if cot else "",
+        "verified": result.verified if result else "",
+        "observations": cot.observations if cot else "",
+        "interpretation": cot.interpretation if cot else "",
+        "conclusion": cot.conclusion if cot else "",
+    }
+
+
+def annotation(event: Event) -> str:
+    """The AUs as coders write them: L12+R14+4 (the person's own left and right)."""
+    return "+".join(code(change) for change in event.aus) or "no AU"
+
+
+def code(change: AUChange) -> str:
+    return {"left": "L", "right": "R", "both": ""}[change.side] + str(int(change.au.removeprefix("AU")))
