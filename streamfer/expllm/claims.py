@@ -286,7 +286,8 @@ def _side(before: str, inside: str, after: str) -> tuple[Side | None, bool]:
 
 
 def _strength(before: str, inside: str, after: str) -> Range | None:
-    before, after = (_COMPARED.sub(" ", part) for part in (before.rpartition(",")[2], after))
+    before = _COMPARED.sub(" ", before.rpartition(",")[2].replace("(", " "))
+    after = _COMPARED.sub(" ", after)
     words = [*inside.split(), *before.split()[:-4:-1], *re.split(r"[,;()]", after)[0].split()[:3]]
     pairs = [" ".join(pair) for pair in zip(before.split()[-4:], before.split()[-3:], strict=False)]
     for word in [*pairs, *words]:

@@ -14,10 +14,10 @@ whose direction is not clear-cut (14, 23, 24 ...) are left out, so that nothing 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Literal
 
+from streamfer.action_units import facs
 from streamfer.expllm.text import facs_letter
 from streamfer.records import Event, Kind, RegionMotion, Side
 
@@ -50,16 +50,6 @@ EXPECTED_MOTION: dict[int, tuple[tuple[str, float, float], ...]] = {
     43: (("lid_upper", 0.0, -1.0),),
     45: (("lid_upper", 0.0, -1.0),),
 }
-
-
-NAMES: dict[int, str] = {
-    1: "inner brow raiser", 2: "outer brow raiser", 4: "brow lowerer", 5: "upper lid raiser", 6: "cheek raiser",
-    7: "lid tightener", 9: "nose wrinkler", 10: "upper lip raiser", 11: "nasolabial deepener", 12: "lip corner puller",
-    13: "sharp lip puller", 14: "dimpler", 15: "lip corner depressor", 16: "lower lip depressor", 17: "chin raiser",
-    18: "lip pucker", 20: "lip stretcher", 22: "lip funneler", 23: "lip tightener", 24: "lip pressor", 25: "lips part",
-    26: "jaw drop", 27: "mouth stretch", 28: "lip suck", 43: "eyes closed", 45: "blink",
-}  # fmt: skip
-"""Names in the FACS manual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +109,15 @@ class Evidence:
 
     @classmethod
     def of(cls, event: Event, floor: float) -> Evidence:
-        """From an event. `floor` is the change (FACS units) below which an action unit is no evidence."""
+        """From an event. `floor` is the change (FACS units) below which an action unit is no evidence.
+
+        Raises ValueError for an AU that FACS does not have.
+        """
         by_number: dict[int, list[tuple[Side, float, float]]] = {}
         for change in event.aus:
-            number, side = _split_code(change.au, change.side)
+            number, side = facs.parse(change.au)
+            if side == "both" and facs.UNITS[number].sided:
+                side = change.side
             by_number.setdefault(number, []).append((side, change.intensity, change.delta))
         joined = [
             joint
@@ -209,15 +204,6 @@ def split_region(region: str) -> tuple[str, Literal["left", "right"] | None]:
     return region, None
 
 
-def _split_code(code: str, side: Side) -> tuple[int, Side]:
-    """'AU12_L' -> (12, 'left'); a side in the code beats the field."""
-    match = re.fullmatch(r"AU0*(\d+)(?:_([LR]))?", code)
-    if match is None:
-        raise ValueError(f"event: '{code}' is not the code of an action unit (AU04, AU12_L)")
-    sides: dict[str | None, Side] = {"L": "left", "R": "right"}
-    return int(match[1]), sides.get(match[2], side)
-
-
 def _join(number: int, parts: list[tuple[Side, float, float]]) -> AUEvidence:
     """One entry for the sides of an action unit; the side with more change is the score."""
     side, intensity, delta = max(parts, key=lambda p: abs(p[2]))
@@ -227,7 +213,7 @@ def _join(number: int, parts: list[tuple[Side, float, float]]) -> AUEvidence:
         if side != "both" and abs(delta) - max(others) >= 0.5:  # half a FACS step: more than a rounding difference
             stronger = side
         side = "both"
-    return AUEvidence(number, NAMES.get(number, f"AU{number}"), side, intensity, delta, stronger)
+    return AUEvidence(number, facs.name(number), side, intensity, delta, stronger)
 
 
 def _side_words(au: AUEvidence) -> str:

@@ -32,18 +32,30 @@ class Interpreter:
         parts += [(0, sentence(text)) for text in self.cautions()]
         if self.evidence.kind == "micro":
             length = f"{self.evidence.duration_s:.2f} s"
-            parts.append((0, self.pick(
-                f"At {length} this is a micro-expression by its duration, and may be only part of a pattern.",
-                f"Lasting {length}, it counts as a micro-expression; those are often fragments.",
-                f"It took {length}: a micro-expression, of which often only a part shows.",
-                f"With {length} it falls among micro-expressions, where one or two actions may be all that appears.",
-                f"Its duration of {length} makes it a micro-expression, so missing actions mean little.",
-            )))  # fmt: skip
+            lead = self.pick(
+                f"at {length} this is a micro-expression by its duration",
+                f"lasting {length}, it counts as a micro-expression",
+                f"with {length} from onset to offset it falls among micro-expressions",
+                f"its duration of {length} makes it a micro-expression",
+                f"it was over within {length}, the range of micro-expressions",
+                f"{length} is the length of a micro-expression",
+            )
+            tail = self.pick(
+                ", and such brief events often show only part of a pattern",
+                ", where one or two actions may be all that appears",
+                "; missing actions mean little at that length",
+                "; what is absent should not be read as a sign",
+                ", so an incomplete pattern is no surprise",
+                ", seldom more than a fragment of a full expression",
+            )
+            parts.append((0, sentence(lead + (tail if len(self.evidence.aus) < 4 else ""))))
         elif self.random.random() < 0.5:
             length = f"{self.evidence.duration_s:.2f} s"
             parts.append((7, self.pick(
                 f"At {length} it is a macro-expression, long enough to be seen in full.",
                 f"With {length} it has the length of an ordinary expression.",
+                f"Its {length} put it among macro-expressions.",
+                f"Being a macro-expression ({length}), it can be expected to show most of its parts.",
             )))  # fmt: skip
         return parts
 
@@ -200,6 +212,9 @@ class Interpreter:
                 f"If one expression has to be named it is {v.label}, at {sure}; {others} {fits}",
                 f"{v.label.capitalize()} comes first by a narrow margin ({sure}), while {others} {fits}",
                 f"This leans towards {v.label}, but only with {sure}, because {others} {fits}",
+                f"No label is secure here; {v.label} comes first ({sure}), {others} {fits}",
+                f"With {sure}, {v.label} is named, and {others} {fits}",
+                f"{v.label.capitalize()} is the nearest label, at {sure}: {others} {fits}",
             )
         else:
             left = f"; {join(rivals, 'and')} {'remain' if len(rivals) > 1 else 'remains'} possible" if rivals else ""
@@ -208,18 +223,31 @@ class Interpreter:
                 f"Taken together the actions resemble an expression of {v.label} ({sure}){left}",
                 f"The configuration points to {v.label}, with {sure}{left}",
                 f"Overall this reads as {v.label}, with {sure}{left}",
+                f"All in all {v.label} is the reading that fits ({sure}){left}",
+                f"These actions support {v.label}, with {sure}{left}",
+                f"What moved is in keeping with {v.label}; {sure}{left}",
+                f"The measured actions make {v.label} the likeliest label ({sure}){left}",
             )
-        limits = [
-            "It describes what the face did, not what the person felt.",
-            "What was felt, and why, does not follow from this.",
-            "A movement is not a feeling: the situation has to decide what it meant.",
-            "It does not establish an inner state or a reason for it.",
-            "Whether a feeling went with it has to come from context.",
-            "This names a facial pattern, no more.",
-        ]
-        if self.evidence.kind == "micro":
-            limits += [
-                "Its brevity is no evidence of concealment or lying.",
-                "That it was brief does not show that anything was hidden.",
-            ]
-        return [(0, f"{first}."), (0, self.pick(*limits))]
+        return [(0, f"{first}."), (0, sentence(self.limit()))]
+
+    def limit(self) -> str:
+        """What the conclusion does not prove, said a little differently each time."""
+        if self.evidence.kind == "micro" and self.random.random() < 0.3:
+            return self.pick(
+                "its brevity is no evidence of concealment or lying",
+                "that it was brief does not show that anything was hidden",
+                "a short expression is not a sign of lying",
+                "brief does not mean hidden",
+            )
+        subject = self.pick("this", "the label", "the reading", "such a reading")
+        verb = self.pick("describes", "names", "sums up", "stays with", "covers")
+        matter = self.pick("what the face did", "a movement of the face", "facial action", "what was visible")
+        rest = self.pick(
+            ", not what the person felt",
+            " and leaves open what was felt",
+            "; the situation has to tell what it meant",
+            ", no inner state",
+            "; any feeling behind it is a separate question",
+            " without saying why it happened",
+        )
+        return f"{subject} {verb} {matter}{rest}"

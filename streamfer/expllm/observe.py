@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 
+from streamfer.action_units import facs
 from streamfer.expllm.evidence import AUEvidence, Evidence, Support
 from streamfer.expllm.phrases import MIDDLE, PHRASES
 from streamfer.expllm.prose import Part, codes, join, only_side, sentence
@@ -37,13 +38,13 @@ class Observer:
             clause, hint = self.clause(au, place), self.hint(au)
             if place and len(aus) > 2:
                 parts.append((0, sentence(clause)))
-                link = self.pick("this is", f"{au.code} is", "such a movement is")
+                link = self.pick("this is", f"{au.code} is", "such a movement is", "by itself it is")
                 parts.append((1 + place, sentence(f"{link} {hint}")))
             elif self.random.random() < 0.6 and len(aus) < 5:
                 parts.append((0, sentence(f"{clause}, {hint}")))
             else:
                 parts.append((0, sentence(clause)))
-                link = self.pick("this is", "on its own that is", f"{au.code} is")
+                link = self.pick("this is", "on its own that is", f"{au.code} is", "by itself it is")
                 parts.append((1, sentence(f"{link} {hint}")))
             support = self.evidence.support(au)
             if support and (place < 2 or not support.agrees):
@@ -75,6 +76,10 @@ class Observer:
             f"Starting at {onset}, the action rose for {rise} to its apex at {apex} and ended at {offset}",
             f"At {apex} an action peaked that had begun at {onset} and lasted {length}",
             f"The event runs from {onset} to {offset}, with the apex at {apex}, {rise} into it",
+            f"the face set in motion at {onset}; the apex came at {apex}, the offset at {offset}",
+            f"an action of {length} was found, from {onset} over its apex at {apex} to {offset}",
+            f"after onset at {onset} it took {rise} to the apex at {apex}, and {offset} saw the end",
+            f"what follows happened between {onset} and {offset}, most strongly at {apex}",
         )
 
     def clause(self, au: AUEvidence, place: int) -> str:
@@ -82,9 +87,9 @@ class Observer:
         phrase = PHRASES.get(au.number)
         numbers = _numbers(au)
         if phrase is None:
-            return f"{au.name} was active{only_side(au, ' on the {} side only')} ({numbers})"
-        if place == 0:
-            numbers = f"{phrase.muscle}; {numbers}"
+            return f"there was {self.noun(au)}"
+        if place == 0 and facs.UNITS[au.number].muscles:
+            numbers = f"{facs.UNITS[au.number].muscles[0]}; {numbers}"
         if place and self.random.random() < 0.4:
             verb = self.pick("there was {}", "{} joined in", "{} came with it", "added to this was {}")
             return f"{verb.format(self.noun(au, bare=True))} ({numbers})"
@@ -102,7 +107,7 @@ class Observer:
         """The same as a noun phrase with its article; with the numbers unless `bare`."""
         phrase = PHRASES.get(au.number)
         if phrase is None:
-            text = f"{au.name}{only_side(au, ' on the {} side only')}"
+            text = f"a {_strength(au)[1]} {facs.UNITS[au.number].noun}{only_side(au, ' on the {} side only')}"
         else:
             alone = " alone" if au.unilateral and "{side}" in phrase.one else ""
             text = f"a {self.pick(*phrase.nouns).format(adj=_strength(au)[1], of=_subject(au) + alone)}{self.tail(au)}"
@@ -110,8 +115,7 @@ class Observer:
 
     def tail(self, au: AUEvidence) -> str:
         if au.unilateral:
-            phrase = PHRASES[au.number]
-            return "" if "{side}" in phrase.one else f" on the {au.side} side"
+            return ""
         if au.stronger:
             return f", more on the {au.stronger}"
         plain = au.number not in MIDDLE and "both" not in PHRASES[au.number].both
@@ -137,6 +141,8 @@ class Observer:
                 f"independent of that, the {region} was tracked moving {way}",
                 f"the pixels bear this out, with the {region} moving {way}",
                 f"measured as flow, the {region} moved {way}",
+                f"in optical flow the {region} moved {way}",
+                f"tracking agrees, as the {region} moved {way}",
             )
         return self.pick(
             f"optical flow speaks against it: the {region} moved {way}",

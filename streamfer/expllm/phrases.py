@@ -2,9 +2,10 @@
 
 For every action unit: what moves (`one` side, `both` sides; the same for the middle of the face), two or three ways
 to say how it moved (`acts`: past tense, `{adv}` takes the strength), the same as nouns (`nouns`: `{adj}` strength,
-`{of}` what moved), the muscle, and two things the action may speak for on its own (`hints`): always hedged, never one
-emotion alone where several use the action. Appearance and muscles follow the FACS manual (Ekman, Friesen & Hager
-2002) and its public summaries; the wording is ours. No logic here.
+`{of}` what moved), and two things the action may speak for on its own (`hints`): always hedged, never one emotion
+alone where several use the action. Names, muscles and sides are in action_units/facs.py; an action unit without an
+entry here is told in the registry's words. Appearance follows the FACS manual (Ekman, Friesen & Hager 2002) and its
+public summaries; the wording is ours. No logic here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ class Phrase:
     both: str
     acts: tuple[str, ...]
     nouns: tuple[str, ...]
-    muscle: str
     hints: tuple[str, ...]
     hints_one: tuple[str, ...] = ()  # instead of `hints` when it stayed on one side
 
@@ -28,21 +28,18 @@ PHRASES: dict[int, Phrase] = {
         "inner {side} brow", "inner corners of both brows",
         ("rose {adv}", "moved {adv} upward", "lifted {adv}"),
         ("{adj} raise of the {of}", "{adj} lift of the {of}"),
-        "medial frontalis",
         ("a movement found in sadness, fear and surprise alike", "in itself open between distress and surprise"),
     ),
     2: Phrase(
         "outer {side} brow", "outer parts of both brows",
         ("rose {adv}", "arched {adv}", "lifted {adv}"),
         ("{adj} raise of the {of}", "{adj} arching of the {of}"),
-        "lateral frontalis",
         ("common in surprise and fear, and in people who stress a word", "a sign of alerting or of emphasis in talk"),
     ),
     4: Phrase(
         "{side} brow", "brows",
         ("lowered {adv} and drew inward", "drew {adv} down and together", "knitted {adv}"),
         ("{adj} lowering of the {of}", "{adj} frown of the {of}"),
-        "corrugator",
         (
             "shared by anger, sadness, fear, disgust and plain concentration",
             "a sign of effort or of something unpleasant, not of one emotion",
@@ -52,49 +49,42 @@ PHRASES: dict[int, Phrase] = {
         "upper {side} lid", "upper lids",
         ("rose {adv}", "drew back {adv}", "widened the eye opening {adv}"),
         ("{adj} raise of the {of}", "{adj} retraction of the {of}"),
-        "levator palpebrae",
         ("seen when attention sharpens, in surprise, fear and anger", "a sign of alerting"),
     ),
     6: Phrase(
         "{side} cheek", "cheeks",
         ("rose {adv}, narrowing the eye from below", "lifted {adv} towards the eye", "moved {adv} up under the eye"),
         ("{adj} raise of the {of}", "{adj} lift of the {of}"),
-        "orbicularis oculi, outer part",
         ("the eye part of full enjoyment, but also of pain and squinting", "usual in strong joy, but not only there"),
     ),
     7: Phrase(
         "{side} lids", "lids of both eyes",
         ("tightened {adv}", "narrowed {adv}", "tensed {adv}"),
         ("{adj} tightening of the {of}", "{adj} tensing of the {of}"),
-        "orbicularis oculi, inner part",
         ("found in anger, disgust and in looking closely", "a sign of tension or of scrutiny"),
     ),
     9: Phrase(
         "{side} side of the nose", "sides of the nose",
         ("wrinkled {adv}", "drew up {adv} into wrinkles"),
         ("{adj} wrinkling along the {of}",),
-        "levator labii superioris alaeque nasi",
         ("the movement most specific to disgust", "the classical reaction to something repellent"),
     ),
     10: Phrase(
         "{side} half of the upper lip", "upper lip",
         ("rose {adv}", "drew up {adv}", "lifted {adv}"),
         ("{adj} raise of the {of}", "{adj} lift of the {of}"),
-        "levator labii superioris",
         ("usual in disgust, at times part of anger or scorn", "more often aversion than anything else"),
     ),
     11: Phrase(
         "{side} nasolabial furrow", "nasolabial furrows",
         ("deepened {adv}",),
         ("{adj} deepening of the {of}",),
-        "zygomatic minor",
         ("found at times in sadness",),
     ),
     12: Phrase(
         "{side} lip corner", "lip corners",
         ("rose {adv} and drew back", "pulled {adv} up and outward", "lifted {adv} towards the cheekbone"),
         ("{adj} oblique pull of the {of}", "{adj} upward pull of the {of}"),
-        "zygomatic major",
         ("the mouth part of every smile, felt or polite", "a smile movement, which politeness makes as readily as joy"),
         ("half a smile, which may be wry", "a smile movement kept to one side, as in irony or a beginning smile"),
     ),
@@ -102,14 +92,12 @@ PHRASES: dict[int, Phrase] = {
         "{side} lip corner", "lip corners",
         ("rose {adv} and sharpened",),
         ("{adj} sharp pull of the {of}",),
-        "levator anguli oris",
         ("without a settled meaning",),
     ),
     14: Phrase(
         "{side} lip corner", "lip corners",
         ("tightened {adv} and tucked in", "tucked {adv} inward, dimpling the cheek"),
         ("{adj} tightening of the {of}", "{adj} tuck of the {of}"),
-        "buccinator",
         ("a way to hold the mouth in check, also in listening", "more often self-control than emotion"),
         ("on one side a sign of scorn or scepticism", "a lopsided tuck that goes with scorn, irony or doubt"),
     ),
@@ -117,69 +105,84 @@ PHRASES: dict[int, Phrase] = {
         "{side} lip corner", "lip corners",
         ("dropped {adv}", "pulled {adv} down", "turned {adv} downward"),
         ("{adj} downward pull of the {of}", "{adj} drop of the {of}"),
-        "depressor anguli oris",
         ("typical of sadness, and of doubt or a shrug", "a downcast movement, also used as a facial shrug"),
     ),
     16: Phrase(
         "{side} half of the lower lip", "lower lip",
         ("dropped {adv}", "pulled {adv} down"),
         ("{adj} lowering of the {of}",),
-        "depressor labii inferioris",
         ("seen in disgust and in speech",),
     ),
     17: Phrase(
         "chin boss", "chin boss",
         ("pushed {adv} up against the lower lip", "rose {adv}"),
         ("{adj} raise of the {of}", "{adj} upward push of the {of}"),
-        "mentalis",
         ("part of pouting, doubt, sadness and restrained anger", "often a sign of doubt or of holding back"),
     ),
     18: Phrase(
-        "lips", "lips", ("puckered {adv}", "drew {adv} together to a pucker"), ("{adj} pucker of the {of}",),
-        "incisivii labii", ("without emotional meaning of its own",),
+        "lips", "lips",
+        ("puckered {adv}", "drew {adv} together to a pucker"),
+        ("{adj} pucker of the {of}",),
+        ("without emotional meaning of its own",),
     ),
     20: Phrase(
         "{side} lip corner", "lip corners",
         ("stretched {adv} sideways", "pulled {adv} straight back"),
         ("{adj} sideways stretch of the {of}",),
-        "risorius",
         ("the mouth part of fear, and of an awkward grimace", "typical of fear or strain"),
     ),
     22: Phrase(
-        "lips", "lips", ("funnelled {adv}",), ("{adj} funnelling of the {of}",), "orbicularis oris",
+        "lips", "lips",
+        ("funnelled {adv}",),
+        ("{adj} funnelling of the {of}",),
         ("mostly speech",),
     ),
     23: Phrase(
-        "lips", "lips", ("tightened {adv} and thinned", "narrowed {adv} under tension"),
-        ("{adj} tightening of the {of}",), "orbicularis oris",
-        ("a reliable sign of anger or of its control", "often restraint, frequently of anger"),
+        "lips", "lips",
+        ("tightened {adv} and thinned", "narrowed {adv} under tension"),
+        ("{adj} tightening of the {of}",),
+        ("a frequent sign of anger, or of its control", "often restraint, frequently of anger"),
     ),
     24: Phrase(
-        "lips", "lips", ("pressed {adv} together",), ("{adj} pressing together of the {of}",), "orbicularis oris",
+        "lips", "lips",
+        ("pressed {adv} together",),
+        ("{adj} pressing together of the {of}",),
         ("found in anger and wherever something is held back", "a sign of restraint or resolve"),
     ),
     25: Phrase(
-        "lips", "lips", ("parted {adv}", "came {adv} apart"), ("{adj} parting of the {of}",),
-        "relaxed mentalis or orbicularis oris", ("without emotional meaning of its own",),
+        "lips", "lips",
+        ("parted {adv}", "came {adv} apart"),
+        ("{adj} parting of the {of}",),
+        ("without emotional meaning of its own",),
     ),
     26: Phrase(
-        "jaw", "jaw", ("dropped {adv}", "sank {adv} open"), ("{adj} drop of the {of}",), "relaxed masseter",
+        "jaw", "jaw",
+        ("dropped {adv}", "sank {adv} open"),
+        ("{adj} drop of the {of}",),
         ("found in surprise, and in speech and breathing",),
     ),
     27: Phrase(
-        "mouth", "mouth", ("stretched {adv} open",), ("{adj} stretching open of the {of}",), "pterygoids, digastric",
+        "mouth", "mouth",
+        ("stretched {adv} open",),
+        ("{adj} stretching open of the {of}",),
         ("found in surprise, fear and yawning",),
     ),
     28: Phrase(
-        "lips", "lips", ("rolled {adv} inward",), ("{adj} inward roll of the {of}",), "orbicularis oris",
+        "lips", "lips",
+        ("rolled {adv} inward",),
+        ("{adj} inward roll of the {of}",),
         ("mostly restraint or habit",),
     ),
     43: Phrase(
-        "{side} eye", "eyes", ("closed {adv}",), ("{adj} closing of the {of}",), "relaxed levator palpebrae",
+        "{side} eye", "eyes",
+        ("closed {adv}",),
+        ("{adj} closing of the {of}",),
         ("no sign of an emotion by itself",),
     ),
     45: Phrase(
-        "{side} eye", "eyes", ("blinked",), ("blink of the {of}",), "orbicularis oculi, pars palpebralis",
+        "{side} eye", "eyes",
+        ("blinked",),
+        ("blink of the {of}",),
         ("a blink, not an expression",),
     ),
 }  # fmt: skip

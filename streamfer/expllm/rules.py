@@ -3,14 +3,13 @@
 Two kinds of event, two rules:
 
 * **micro**: log-likelihood ratios. Micro-expressions are partial, so prototypes rarely complete; what counts is how
-  often an action unit occurs in micro-expressions of each label. `MICRO_RATES` are shares of clips, averaged over two
-  counts made from the released annotation tables: DFME (2,629 clips) and CASME II + SAMM (414 clips). Each action unit
+  often an action unit occurs in micro-expressions of each label: `MICRO_SHARE` of action_units/emotions.py, the mean
+  of the counts on DFME (2,629 clips) and on CASME II + SAMM (414 clips). Each action unit
   is soft evidence (Pearl's virtual evidence): how surely it was there grows with its change above the floor. Action
   units that are absent count less (`ABSENT`), because an event may show only part of an expression. All labels start
   equal.
-* **macro**: coverage of the prototype minus contradiction. `SOURCES` holds how many of four tables (EMFACS as given
-  by Wikipedia's "Affective computing", OpenDBM's documentation, table 11-1 of the FACS Investigator's Guide, and the
-  codebook of Belharbi et al. 2024 with its misprinted AU5 for disgust read as AU10) list an action unit for a label.
+* **macro**: coverage of the prototype minus contradiction. `LISTED` holds which share of four tables list an action
+  unit for a label: the three `PROTOTYPES` of action_units/emotions.py and the codebook of Belharbi et al. (2024).
   An action unit listed for few labels weighs more than one listed for many. Brow lowering without the inner brow
   raise counts half for sadness and fear, since every table lists it for them together with AU1.
 
@@ -28,6 +27,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from streamfer.action_units.emotions import MICRO_SHARE, PROTOTYPES
 from streamfer.expllm.evidence import AUEvidence, Evidence
 from streamfer.records import LABELS, Kind, Label
 
@@ -38,38 +38,35 @@ Confidence = Literal["low", "moderate", "high"]
 
 UNLISTED = 0.04
 """Share assumed for an action unit that the tables do not list for a label: below the smallest they list (0.10)."""
-PROTOTYPE_STEP = 0.05
-"""Share assumed for each table of `SOURCES` that lists it, when the counts say less (rare classes were counted on
-few clips: fear on 10, contempt on 12 in CASME II + SAMM)."""
+PROTOTYPE_SHARE = 0.20
+"""Share assumed for an action unit that all tables of prototypes list, when the counts say less (rare labels were
+counted on few clips: fear on 10, contempt on 12 in CASME II + SAMM)."""
 ABSENT = 0.35
 """Weight of an absent action unit in a micro-expression against one that is present."""
 
-# label: {AU: (share in DFME, share in CASME II + SAMM)}; None = not among the listed ones
-_COUNTED: dict[Label, dict[int, tuple[float | None, float | None]]] = {
-    "happiness": {12: (0.79, 0.91), 6: (0.49, 0.19)},
-    "surprise": {2: (0.77, 0.60), 1: (0.75, 0.55), 5: (0.67, 0.23)},
-    "disgust": {4: (0.74, 0.83), 7: (0.40, 0.42), 10: (0.12, 0.31), 9: (None, 0.24)},
-    "anger": {4: (0.70, 0.37), 7: (0.24, 0.74), 24: (0.13, None)},
-    "fear": {4: (0.51, None), 7: (0.31, None), 5: (0.17, None), 24: (0.13, None), 20: (None, 0.80), 26: (None, 0.20)},
-    "sadness": {
-        4: (0.39, None), 14: (0.23, None), 24: (0.17, None), 7: (0.15, None), 17: (0.12, 0.23), 1: (None, 0.69),
-        15: (None, 0.15),
-    },
-    "contempt": {12: (0.65, None), 14: (None, 1.00), 6: (0.16, None), 17: (None, 0.25)},
-}  # fmt: skip
-
-SOURCES: dict[Label, dict[int, int]] = {
-    # label: {AU: how many of the four tables list it}
-    "happiness": {6: 4, 12: 4, 25: 2},
-    "sadness": {1: 4, 4: 4, 15: 4, 6: 1, 17: 1},
-    "surprise": {1: 4, 2: 4, 5: 4, 26: 4, 27: 1},
-    "fear": {1: 4, 2: 4, 4: 4, 5: 4, 20: 4, 26: 3, 25: 2, 7: 1, 27: 1},
-    "anger": {4: 4, 5: 4, 7: 4, 23: 3, 24: 2, 10: 1, 17: 1, 25: 1, 26: 1},
-    "disgust": {9: 3, 16: 3, 10: 2, 15: 2, 17: 2, 4: 1, 25: 1, 26: 1},
-    "contempt": {12: 4, 14: 4},  # all that list contempt
+CODEBOOK: dict[str, frozenset[int]] = {
+    "happiness": frozenset({6, 12, 25}),
+    "surprise": frozenset({1, 2, 5, 26, 27}),
+    "fear": frozenset({1, 2, 4, 5, 20, 25, 26, 27}),
+    "anger": frozenset({4, 5, 7, 10, 17, 23, 24, 25, 26}),
+    "disgust": frozenset({9, 10, 16, 17, 25, 26}),
+    "sadness": frozenset({1, 4, 6, 15, 17}),
 }
+"""Belharbi et al. (2024), with AU10 where the published code has AU5 for disgust (they name it "upper lid raiser")."""
+
+
+def _listed(label: Label) -> dict[int, float]:
+    """For each AU the share of the tables about a label that list it."""
+    tables = [table[label] for table in (*PROTOTYPES.values(), CODEBOOK) if label in table]
+    every: frozenset[int] = frozenset().union(*tables)
+    return {au: sum(au in table for table in tables) / len(tables) for au in sorted(every)}
+
+
+_EMOTIONS: tuple[Label, ...] = tuple(label for label in LABELS if label != "neutral")
+LISTED: dict[Label, dict[int, float]] = {label: _listed(label) for label in _EMOTIONS}
+"""label: {AU: share of the four tables that list it}."""
 COMPANION: dict[tuple[Label, int], int] = {("sadness", 4): 1, ("fear", 4): 1}
-"""(label, AU): the AU it always comes with in `SOURCES`."""
+"""(label, AU): the AU it always comes with in the tables of prototypes."""
 SUFFICIENT = frozenset({9, 12, 14})
 """Action units that EMFACS accepts as the one sign of a label (14 and contempt: on one side only)."""
 ONE_SIDED = frozenset({12, 14})
@@ -83,7 +80,6 @@ MOUTH = frozenset({10, 12, 13, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 2
 LIDS = frozenset({5, 7, 43, 45, 46})
 """Confounded by a blink."""
 
-_EMOTIONS: tuple[Label, ...] = tuple(label for label in LABELS if label != "neutral")
 _TEMPERATURE = 0.12  # macro: a lead of 0.12 of a prototype makes a label e times as likely as the next
 _NEUTRAL_MACRO = 0.08  # coverage below which no label is supported
 _NEUTRAL_RATE = {14: 0.15, 17: 0.08, 24: 0.08}  # one assumption: bilateral dimpling and pressing also serve control
@@ -141,19 +137,18 @@ def speaks_for(au: AUEvidence, label: Label, kind: Kind) -> bool:
     """Is the action unit listed for the label in that kind of event, with the side it was seen on?"""
     if label == "neutral" or (label == "contempt" and not (au.unilateral and au.number in ONE_SIDED)):
         return False
-    return au.number in SOURCES[label] or (kind == "micro" and micro_rate(label, au.number) > UNLISTED)
+    return au.number in LISTED[label] or (kind == "micro" and micro_rate(label, au.number) > UNLISTED)
 
 
 def micro_rate(label: Label, number: int) -> float:
     """Share of micro-expressions of a label that contain the action unit."""
     if label == "neutral":
         return 0.30 if number in CARRIES_NOTHING else _NEUTRAL_RATE.get(number, UNLISTED)
-    counted = _COUNTED[label].get(number, (None, None))
-    counted_rate = sum(UNLISTED if share is None else share for share in counted) / 2
-    return max(counted_rate, PROTOTYPE_STEP * SOURCES[label].get(number, 0), UNLISTED)
+    counted = [table[label].get(number, UNLISTED) for table in MICRO_SHARE.values()]
+    return max(sum(counted) / len(counted), PROTOTYPE_SHARE * LISTED[label].get(number, 0.0), UNLISTED)
 
 
-_TABLE = frozenset(number for name in _EMOTIONS for number in (*_COUNTED[name], *SOURCES[name]))
+_TABLE = frozenset().union(*LISTED.values(), *(shares for table in MICRO_SHARE.values() for shares in table.values()))
 
 
 def _micro(evidence: Evidence) -> dict[Label, float]:
@@ -177,10 +172,10 @@ def coverage(label: Label, evidence: Evidence) -> float:
     """Share of the label's prototype that was seen, 0-1, action units weighted by how specific they are."""
     if label == "neutral":
         return 0.0
-    listed = SOURCES[label]
-    whole = sum(_weight(label, number, evidence, True) * listed[number] / 4 for number in listed)
+    listed = LISTED[label]
+    whole = sum(max(_weight(label, n, evidence, one) for one in (True, False)) * share for n, share in listed.items())
     seen = sum(
-        presence(au, evidence) * _weight(label, au.number, evidence, au.unilateral) * listed.get(au.number, 0) / 4
+        presence(au, evidence) * _weight(label, au.number, evidence, au.unilateral) * listed.get(au.number, 0.0)
         for au in evidence.aus
     )
     return seen / whole
@@ -188,8 +183,8 @@ def coverage(label: Label, evidence: Evidence) -> float:
 
 def _specific(label: Label, number: int) -> float:
     """Weight of an action unit for a label: its share of the tables over that of all labels. 1 = only this label."""
-    listed = SOURCES[label].get(number, 0)
-    return listed / sum(SOURCES[other].get(number, 0) for other in _EMOTIONS) if listed else 0.0
+    listed = LISTED[label].get(number, 0.0)
+    return listed / sum(LISTED[other].get(number, 0.0) for other in _EMOTIONS) if listed else 0.0
 
 
 def _macro(evidence: Evidence) -> dict[Label, float]:
@@ -221,7 +216,7 @@ def _confidence(
     steps: tuple[Confidence, ...] = ("low", "moderate", "high")
     telling = [number for number in supporting if number not in CARRIES_NOTHING]
     smile = evidence.get(12)
-    half_smile = label == "happiness" and smile is not None and smile.unilateral
+    half_smile = smile is not None and smile.unilateral  # irony, contempt and a beginning smile look alike
     level = 0
     pro = max((evidence.delta(number) for number in supporting), default=0.0)
     con = max((evidence.delta(number) for number in opposing), default=0.0)
@@ -232,7 +227,7 @@ def _confidence(
         strongest = max(au.intensity for au in evidence.aus)
         if evidence.kind == "macro" and coverage(label, evidence) >= 0.6 and strongest >= 1.5 and not opposing:
             level = 2
-    elif share >= 0.6 and SUFFICIENT.intersection(telling) and not opposing and not half_smile:
+    elif share >= 0.6 and SUFFICIENT.intersection(telling) - ({12} if half_smile else set()) and not opposing:
         level = 1
     masked = ("talking" in evidence.flags and evidence.numbers & MOUTH) or (
         "blink" in evidence.flags and evidence.numbers & LIDS
