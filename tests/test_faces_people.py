@@ -62,11 +62,11 @@ def test_the_first_person_needs_no_embedding():
     assert embed.calls == 0
 
 
-def test_nobody_is_decided_before_half_a_second_and_all_by_people_decide_s():
+def test_nobody_is_decided_before_tentative_s_and_all_by_people_decide_s():
     people, _ = make()
-    show(people, 0.0, 0.45, {1: 100})
+    show(people, 0.0, 0.38, {1: 100})
     assert people.person_of(1) is None
-    show(people, 0.45, 0.2, {1: 100})
+    show(people, 0.38, 0.2, {1: 100})
     assert people.person_of(1) == "P1"
 
 
@@ -137,9 +137,9 @@ def test_the_clock_starts_with_the_first_usable_face():
     people, _ = make()
     alone(people, 1, 100, 0.0)
     show(people, 10.0, 5.0, {2: 105}, BAD)
-    show(people, 15.0, 0.4, {2: 105})
+    show(people, 15.0, 0.38, {2: 105})
     assert people.person_of(2) is None
-    show(people, 15.4, 0.3, {2: 105})
+    show(people, 15.38, 0.3, {2: 105})
     assert people.person_of(2) == "P1"
 
 
@@ -152,7 +152,7 @@ def test_a_track_too_short_to_be_confirmed(level, person):
     assert alone(people, 2, level, 5.0, seconds=0.3) == person
 
 
-def test_a_clip_shorter_than_half_a_second_has_a_person_all_the_same():
+def test_a_clip_shorter_than_tentative_s_has_a_person_all_the_same():
     people, embed = make()
     assert alone(people, 1, 100, 0.0, seconds=0.2) == "P1"
     assert embed.calls == 0

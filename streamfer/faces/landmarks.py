@@ -78,7 +78,7 @@ def open_landmarks(options: Faces) -> LandmarkFinder:
 
 
 class FaceMesh:
-    """The bundled networks. One object per source and thread; `find` releases the GIL while the networks run."""
+    """The bundled networks. One object for each source; `find` lets go of the GIL while the networks run."""
 
     def __init__(self, options: Faces) -> None:
         self._max_faces = options.max_faces

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from streamfer.config import Faces
 
 MIN_CROPS = 3
-TENTATIVE_S = 0.5
+TENTATIVE_S = 0.4
 CROP_EVERY_S, CROP_LATER_S = 0.12, 2.0  # spread in time: while undecided, and afterwards
 UNKNOWN = ""
 

@@ -1,9 +1,9 @@
-"""Can this face be measured in this frame? Four numbers from one 96 px aligned grey crop (0.15 ms), and a verdict.
+"""Can this face be measured in this frame? Four numbers from one 96 px aligned grey crop (0.4 ms), and a verdict.
 
 * size: inner-eye distance times 4.
 * sharpness: variance of the Laplacian at a fixed scale (inner eyes 24 px apart), so that a face gets the same value
-  whatever its size in the picture. Measured on eight real clips: 97-575 as they are, 37-123 blurred by 0.03 of the
-  inner-eye distance (sigma), 13-39 by 0.06, 6-18 by 0.1.
+  whatever its size in the picture. Measured on eight real clips: 74-333 as they are, 38-85 blurred by 0.03 of the
+  inner-eye distance (sigma), 14-30 by 0.06, 6-15 by 0.1.
 * yaw: from the line of sight (pose.seen_yaw_deg).
 * occlusion: the largest of three shares. Landmarks outside the picture; 1 - the network's score; and 6 x 6 blocks of
   the face that no longer look like the track's own recent past (brightness and contrast taken off).
