@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from streamfer.config import Config, Explain, Queue
-from streamfer.errors import QueueUnreachable
+from streamfer.errors import ExplainError, ModelMissing, QueueUnreachable
 from streamfer.jobs.images import encode
 from streamfer.jobs.memory import MemoryQueue
 from streamfer.jobs.worker import Heartbeat, Janitor, connect_patiently, one_line, patiently
@@ -128,6 +128,21 @@ def test_a_backend_that_mixes_its_answers_up_stores_nothing(change: Any) -> None
     put(queue, "a")
     work(queue, Wrong(change))
     assert "results for 1 jobs" in queue.find(["a"])["a"].reason
+
+
+@pytest.mark.parametrize("error", [ModelMissing("weights are gone"), ExplainError("its server is away")], ids=str)
+def test_a_backend_that_cannot_work_at_all_ends_the_worker_and_harms_no_job(error: Exception) -> None:
+    def fail(_: list[str]) -> None:
+        raise error
+
+    queue = MemoryQueue(lease_s=60.0, max_deliveries=1)
+    put(queue, "a", "b")
+    with pytest.raises(type(error), match=str(error)):
+        work(queue, Backend(fail), once=False)
+    status = queue.status()
+    assert (status.waiting, status.pending, status.dead, status.consumers) == (2, 0, 0, ())
+    work(queue, Backend())
+    assert result(queue, "a").verified and result(queue, "b").verified
 
 
 def test_a_result_that_is_too_large_is_a_dead_letter() -> None:

@@ -3,8 +3,9 @@
 Reads top to bottom: `run` is the loop, the functions below are its steps. It ends with
 
     0    stopped by a signal, nothing in hand (or `once` and the queue is empty)
-    5    the backend or its model is not there
+    5    the backend or its model is not there, or fails altogether: its jobs go back untried
     6    no queue at the start
+    7    the backend cannot explain at all now (its own server is away): its jobs go back untried
     130  second signal: left at once, the leases return the jobs in hand; or the parent of a private run is gone
 
 A server that goes away later is waited for. A job that cannot be read goes to the dead letters at once; one that fails
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from streamfer.config import Config
-from streamfer.errors import EXIT_DONE, PayloadInvalid, QueueUnreachable
+from streamfer.errors import EXIT_DONE, ExplainError, ModelError, PayloadInvalid, QueueUnreachable
 from streamfer.jobs.images import decode
 from streamfer.jobs.interface import Claimed, JobQueue
 from streamfer.jobs.worker import (
@@ -67,7 +68,8 @@ def run(
 
     `queue` is a queue, an address, or None for `config.queue.url`; `backend` None loads `config.explain.backend`.
     `once` returns when there is nothing left to take. `health` is a file touched on each turn of the loop.
-    Raises ModelError when the backend cannot be loaded, QueueUnreachable when there is no server at the start.
+    Raises ModelError or ExplainError when the backend cannot be loaded or cannot work any more, QueueUnreachable when
+    there is no server at the start.
     """
     if backend is None:
         from streamfer.expllm.backends import load  # after the options were checked: it may take long
@@ -90,7 +92,12 @@ def run(
                 if stop.is_set():  # taken, not begun: somebody else may have them at once
                     queue.release([job.entry for job in batch])
                 elif batch:
-                    _work(queue, batch, backend, me, stop, beat)
+                    try:
+                        _work(queue, batch, backend, me, beat)
+                    except (ModelError, ExplainError):
+                        # this worker cannot work; going on would turn the whole queue into dead letters
+                        _give_back(queue, batch, me)
+                        raise
                     forgiving(janitor.look)
             forgiving(lambda: queue.leave(me))
     log.info("worker %s: stopped, nothing in hand", me)
@@ -114,9 +121,12 @@ def _take(queue: JobQueue, me: str, config: Config, stop: threading.Event, once:
 
 
 def _work(
-    queue: JobQueue, batch: Sequence[Claimed], backend: Explains, me: str, stop: threading.Event, beat: Heartbeat
+    queue: JobQueue, batch: Sequence[Claimed], backend: Explains, me: str, beat: Heartbeat
 ) -> None:
-    """Validate, explain, store; one line in the log. After this none of the batch is in hand."""
+    """Validate, explain, store; one line in the log. After this none of the batch is in hand.
+
+    Raises what the backend raises when it cannot work at all; what it did not answer is then still in hand.
+    """
     began = time.monotonic()
     waited_s = max(0.0, time.time() - min(job.put_unix_s for job in batch))
     outcomes = {"done": 0, "late": 0, "retry": 0, "dead": 0, "gone": 0}
@@ -149,6 +159,11 @@ def _work(
              len(batch) / max(took_s, 1e-6))  # fmt: skip
 
 
+def _give_back(queue: JobQueue, batch: Sequence[Claimed], me: str) -> None:
+    forgiving(lambda: queue.release([job.entry for job in batch]))
+    forgiving(lambda: queue.leave(me))
+
+
 def _read(claimed: Claimed) -> tuple[Job, dict[str, np.ndarray]]:
     """The job and its pictures. Raises PayloadInvalid, which no second try can heal."""
     job = from_json(Job, claimed.payload)
@@ -174,7 +189,9 @@ def _explain(
         return []
     try:
         answers: list[Result | Exception] = list(_call(backend, good))
-    except Exception as error:  # whatever a backend does must not stop the worker; the reason is kept with the job
+    except (ModelError, ExplainError):
+        raise
+    except Exception as error:  # what a backend does with a job must not stop the worker; the reason goes with the job
         log.error("backend %s failed on a batch of %d: %s", backend.name, len(good), one_line(error))
         if len(good) == 1:
             answers = [error]
@@ -183,6 +200,8 @@ def _explain(
             for one in good:
                 try:
                     answers += _call(backend, [one])
+                except (ModelError, ExplainError):
+                    raise
                 except Exception as single:
                     log.error("backend %s failed on job %s: %s", backend.name, one[0].id, one_line(single))
                     answers.append(single)
