@@ -1,8 +1,8 @@
 """478 landmarks for each face of a frame, from MediaPipe's FaceMesh with refined eyes and lips.
 
 The two networks that the mediapipe 0.10.21 wheel carries (BlazeFace, FaceMesh with attention; Apache-2.0) are run
-as two small graphs of MediaPipe's own calculators, and the crop from which landmarks are read is made here, instead
-of by `mp.solutions.face_mesh`. That buys four things, each measured on a 2-core VM (benchmarks/LOG.md):
+as two small graphs of MediaPipe's own calculators (networks.py); the crop from which landmarks are read is made here
+instead of by `mp.solutions.face_mesh`. That buys four things, each measured on a 2-core VM (benchmarks/LOG.md):
 
 * with `max_num_faces` 4 the stock solution runs its detector in every frame that shows fewer than 4 faces (+1.3 to
   3.2 ms on 4.1); here the detector runs when there is no face, when one is lost, and every `LOOK_S` to find new ones;
@@ -23,32 +23,23 @@ Neither knows who is who: order of the list is no identity, see tracker.py.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import sys
-import tempfile
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from streamfer.errors import ModelError, ModelMissing
+from streamfer.faces.networks import INPUT_PX, LANDMARKS, ROI_SCALE, Detector, MeshNet, Roi, quiet
 from streamfer.records import Frame
 
 if TYPE_CHECKING:
     from streamfer.config import Faces
 
-LANDMARKS = 478
 LOOK_S = 0.5
 """New faces are looked for this often while at least one is followed and there is room for more."""
 
-_INPUT_PX = 192  # input side of the landmark network
-_ROI_SCALE = 1.5  # MediaPipe's margin around a detection, and around the landmarks of the frame before
 _SOFTEN_PX = 0.6
-_DETECT_PX = 384  # the detector's input is 192 px: sampling larger pictures down to twice that loses nothing
 _EYE_OUTER = (33, 263)  # the person's right and left outer eye corners: MediaPipe levels the crop by them
 
 
@@ -82,18 +73,18 @@ class FaceMesh:
 
     def __init__(self, options: Faces) -> None:
         self._max_faces = options.max_faces
-        with _quiet():
-            self._near = _Detector("FaceDetectionShortRangeCpu")
-            self._far = _Detector("FaceDetectionFullRangeCpu")
-            self._mesh = _MeshNet()
+        with quiet():
+            self._near = Detector("FaceDetectionShortRangeCpu")
+            self._far = Detector("FaceDetectionFullRangeCpu")
+            self._mesh = MeshNet()
             # the first runs print the runtime's notes about itself: have them here, once, in the quiet
-            blank = np.zeros((_INPUT_PX, _INPUT_PX, 3), np.uint8)
+            blank = np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8)
             self._near.detect(blank)
             self._far.detect(blank)
             self._mesh.read(blank)
         self._min_detection = options.min_detection
         self._min_tracking = options.min_tracking
-        self._rois: list[_Roi] = []  # where faces were in the frame before
+        self._rois: list[Roi] = []  # where faces were in the frame before
         self._looked_s = math.inf
 
     def find(self, frame: Frame) -> list[Mesh]:
@@ -119,12 +110,12 @@ class FaceMesh:
         for net in (self._near, self._far, self._mesh):
             net.close()
 
-    def _search(self, found: list[Mesh], image: np.ndarray, detector: _Detector) -> None:
+    def _search(self, found: list[Mesh], image: np.ndarray, detector: Detector) -> None:
         for roi in detector.detect(image, self._min_detection):
             if len(found) < self._max_faces and not any(_inside(roi, mesh.points) for mesh in found):
                 self._add(found, image, roi, self._min_detection)
 
-    def _add(self, found: list[Mesh], image: np.ndarray, roi: _Roi, min_score: float) -> None:
+    def _add(self, found: list[Mesh], image: np.ndarray, roi: Roi, min_score: float) -> None:
         crop, to_image = _crop(image, roi)
         points, score = self._mesh.read(crop)
         if score < min_score or not np.isfinite(points).all():
@@ -151,7 +142,7 @@ class FaceLandmarkerTask:
         self._open()
 
     def _open(self) -> None:
-        with _quiet():
+        with quiet():
             from mediapipe.tasks.python import BaseOptions, vision
 
             settings = vision.FaceLandmarkerOptions(
@@ -194,16 +185,7 @@ class FaceLandmarkerTask:
 # ------------------------------------------------------------------------------- regions of interest
 
 
-class _Roi(NamedTuple):
-    """A square of the image, turned: what the landmark network is shown."""
-
-    x: float
-    y: float
-    side: float
-    angle: float  # radians, clockwise in the picture
-
-
-def _roi_of_landmarks(points: np.ndarray) -> _Roi:
+def _roi_of_landmarks(points: np.ndarray) -> Roi:
     """Around the landmarks, level with the eyes (MediaPipe's FaceLandmarkLandmarksToRoi)."""
     right, left = points[_EYE_OUTER[0]], points[_EYE_OUTER[1]]
     angle = math.atan2(left[1] - right[1], left[0] - right[0])
@@ -211,10 +193,10 @@ def _roi_of_landmarks(points: np.ndarray) -> _Roi:
     level = points[:468, :2] @ turn.T
     low, high = level.min(axis=0), level.max(axis=0)
     x, y = turn.T @ ((low + high) / 2)
-    return _Roi(float(x), float(y), _ROI_SCALE * float((high - low).max()), angle)
+    return Roi(float(x), float(y), ROI_SCALE * float((high - low).max()), angle)
 
 
-def _crop(image: np.ndarray, roi: _Roi) -> tuple[np.ndarray, np.ndarray]:
+def _crop(image: np.ndarray, roi: Roi) -> tuple[np.ndarray, np.ndarray]:
     """The network's input (192, 192, 3), and the (2, 3) float32 map from its pixels back to the image's."""
     import cv2
 
@@ -224,20 +206,20 @@ def _crop(image: np.ndarray, roi: _Roi) -> tuple[np.ndarray, np.ndarray]:
     crop = cv2.warpAffine(
         image,
         shown,
-        (_INPUT_PX, _INPUT_PX),
+        (INPUT_PX, INPUT_PX),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
     return cv2.GaussianBlur(crop, (3, 3), _SOFTEN_PX), to_image.astype(np.float32)
 
 
-def _square_to_image(roi: _Roi) -> np.ndarray:
-    cos, sin = (roi.side / _INPUT_PX * f(roi.angle) for f in (math.cos, math.sin))
-    half = _INPUT_PX / 2
+def _square_to_image(roi: Roi) -> np.ndarray:
+    cos, sin = (roi.side / INPUT_PX * f(roi.angle) for f in (math.cos, math.sin))
+    half = INPUT_PX / 2
     return np.array([[cos, -sin, roi.x - half * (cos - sin)], [sin, cos, roi.y - half * (sin + cos)]])
 
 
-def _inside(roi: _Roi, points: np.ndarray) -> bool:
+def _inside(roi: Roi, points: np.ndarray) -> bool:
     """Whether a detection is a face that is already there."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     return bool(low[0] <= roi.x <= high[0] and low[1] <= roi.y <= high[1])
@@ -247,149 +229,3 @@ def _same_face(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two crops have settled on one face: their landmarks lie within a fifth of its width."""
     width = max(np.ptp(a[:, 0]), np.ptp(b[:, 0]))
     return float(np.abs(a[:, :2] - b[:, :2]).mean()) < 0.2 * float(width)
-
-
-# ------------------------------------------------------------------------------- MediaPipe graphs
-
-_DETECTOR_GRAPH = """
-input_stream: "image"
-output_stream: "detections"
-node {{ calculator: "{name}" input_stream: "IMAGE:image" output_stream: "DETECTIONS:detections" }}
-"""
-_MESH_GRAPH = """
-input_stream: "image"
-input_stream: "roi"
-input_side_packet: "with_attention"
-output_stream: "landmarks"
-node {
-  calculator: "FaceLandmarkCpu"
-  input_stream: "IMAGE:image" input_stream: "ROI:roi" input_side_packet: "WITH_ATTENTION:with_attention"
-  output_stream: "LANDMARKS:landmarks"
-}
-"""
-_SCORE = "facelandmarkcpu__face_presence_score"  # inside the graph above, before its own threshold of 0.5
-
-
-class _Graph:
-    """A MediaPipe graph that is asked one question at a time."""
-
-    def __init__(self, text: str, outputs: tuple[str, ...], side: dict[str, Any]) -> None:
-        import mediapipe as mp
-        from mediapipe.python._framework_bindings import calculator_graph, resource_util
-
-        resource_util.set_resource_dir(str(Path(mp.__file__).parent.parent))
-        self._creator, self._format = mp.packet_creator, mp.ImageFormat.SRGB
-        self._got: dict[str, Any] = {}
-        self._step = 0
-        self._graph = calculator_graph.CalculatorGraph(graph_config=text)
-        for name in outputs:
-            self._graph.observe_output_stream(name, self._got.__setitem__, True)
-        self._graph.start_run(side)
-
-    def ask(self, image: np.ndarray, **packets: Any) -> dict[str, Any]:
-        self._step += 1
-        picture = self._creator.create_image_frame(image_format=self._format, data=np.ascontiguousarray(image))
-        for name, packet in {"image": picture, **packets}.items():
-            self._graph.add_packet_to_input_stream(name, packet.at(self._step))
-        self._graph.wait_until_idle()
-        return self._got
-
-    def close(self) -> None:
-        self._graph.close_all_packet_sources()
-        self._graph.wait_until_done()
-
-
-class _Detector(_Graph):
-    """BlazeFace: rough places of faces. Short range ("selfie") 2 ms, full range 6 ms."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(_DETECTOR_GRAPH.format(name=name), ("detections",), {})
-
-    def detect(self, image: np.ndarray, min_score: float = 0.5) -> list[_Roi]:
-        """Squares around faces, surest first. The graph itself drops what scores below 0.5 (short), 0.6 (full)."""
-        from mediapipe.python import packet_getter
-
-        stride = max(1, max(image.shape[:2]) // _DETECT_PX)
-        small = image[::stride, ::stride]
-        packet = self.ask(small)["detections"]
-        if packet.is_empty():
-            return []
-        height, width = small.shape[0] * stride, small.shape[1] * stride
-        rois = []
-        for found in sorted(packet_getter.get_proto_list(packet), key=lambda d: -d.score[0]):
-            if found.score[0] < min_score:
-                continue
-            box = found.location_data.relative_bounding_box
-            right, left = found.location_data.relative_keypoints[:2]  # the person's right and left eye
-            angle = math.atan2((left.y - right.y) * height, (left.x - right.x) * width)
-            x, y = (box.xmin + box.width / 2) * width, (box.ymin + box.height / 2) * height
-            rois.append(_Roi(x, y, _ROI_SCALE * max(box.width * width, box.height * height), angle))
-        return rois
-
-
-class _MeshNet(_Graph):
-    """FaceMesh with attention: a square picture of a face -> landmarks in its pixels."""
-
-    def __init__(self) -> None:
-        import mediapipe as mp
-        from mediapipe.framework.formats import rect_pb2
-
-        super().__init__(_MESH_GRAPH, ("landmarks", _SCORE), {"with_attention": mp.packet_creator.create_bool(True)})
-        whole = rect_pb2.NormalizedRect(x_center=0.5, y_center=0.5, width=1.0, height=1.0, rotation=0.0)
-        self._whole = mp.packet_creator.create_proto(whole)
-
-    def read(self, crop: np.ndarray) -> tuple[np.ndarray, float]:
-        """(478, 3) float32 in pixels of the crop, and the score; landmarks are NaN where the score is below 0.5."""
-        from mediapipe.python import packet_getter
-
-        got = self.ask(crop, roi=self._whole)
-        score = float(packet_getter.get_float(got[_SCORE]))
-        if got["landmarks"].is_empty():
-            return np.full((LANDMARKS, 3), np.nan, np.float32), score
-        points = _landmark_array(packet_getter._packet_getter._get_serialized_proto(got["landmarks"]))
-        return points * np.float32(_INPUT_PX), score
-
-
-def _landmark_array(message: bytes) -> np.ndarray:
-    """(n, 3) float32 from a serialised NormalizedLandmarkList.
-
-    Each landmark is 17 bytes: its tag and length, then tag + little-endian float for x, y and z. Reading them with
-    NumPy takes 10 us instead of 300 for the Python objects; anything that is laid out differently goes the slow way.
-    """
-    raw = np.frombuffer(message, np.uint8)
-    if raw.size == LANDMARKS * 17:
-        table = raw.reshape(LANDMARKS, 17)
-        if (table[:, [0, 1, 2, 7, 12]] == (0x0A, 0x0F, 0x0D, 0x15, 0x1D)).all():
-            return np.ascontiguousarray(table[:, 2:].reshape(LANDMARKS, 3, 5)[:, :, 1:]).view("<f4")[:, :, 0]
-    from mediapipe.framework.formats import landmark_pb2
-
-    parsed = landmark_pb2.NormalizedLandmarkList.FromString(message)
-    return np.array([(p.x, p.y, p.z) for p in parsed.landmark], np.float32)
-
-
-_QUIET_LOCK = threading.Lock()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the native start-up notes of MediaPipe, absl and TensorFlow Lite off stderr.
-
-    They are written to file descriptor 2 whatever the log settings say. Held back for the block only; shown after
-    all when the block fails, because then they are the explanation.
-    """
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _QUIET_LOCK, tempfile.TemporaryFile() as held:
-        sys.stderr.flush()
-        saved = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(saved, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
