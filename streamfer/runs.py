@@ -69,7 +69,7 @@ def analyze_all(
     )
     gallery = Gallery() if same_people else None
     outcomes: list[Outcome] = []
-    with _stop_on_signals() as stop, Explainer(config) as explainer:
+    with stop_on_signals() as stop, Explainer(config) as explainer:
         for path, folder in _folders(paths, Path(config.output.folder)):
             output = Output(folder, what=what, command=command)
             try:
@@ -128,7 +128,7 @@ def _folders(paths: Sequence[Path], root: Path) -> Iterator[tuple[Path, Path]]:
 
 
 @contextlib.contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
+def stop_on_signals() -> Iterator[threading.Event]:
     """An event that SIGINT and SIGTERM set; a second signal has its usual effect. Only in the main thread."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -159,3 +159,10 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
             except ValueError as error:
                 raise PayloadInvalid(f"{path}, line {number}: not JSON ({error}); was it edited?") from None
+
+
+def forget_explanations(folder: Path) -> None:
+    """Make all events unexplained again."""
+    lines = [to_json(explained.event) + "\n" for explained in load(folder).explained]
+    replace_text(folder / EVENTS, "".join(lines))
+    (folder / EXPLANATIONS).unlink(missing_ok=True)
