@@ -9,6 +9,7 @@ from streamfer.expllm.phrases import PHRASES
 from streamfer.records import AUChange, Event, Moment, RegionMotion
 
 FLOOR = 0.5
+OCTANTS = ("right", "up-right", "up", "up-left", "left", "down-left", "down", "down-right")
 REGIONS = [f"{name}_{side}" for name in ("brow_inner", "brow_outer", "lid_upper", "cheek", "mouth_corner", "nose_wing")
            for side in "LR"] + ["lip_upper", "lip_lower", "chin"]  # fmt: skip
 
@@ -25,7 +26,8 @@ def event(aus: str, kind: str = "micro", *, flags: tuple[str, ...] = (), motion:
     moved = []
     for word in motion.split():
         region, distance, degrees = word.split(":")
-        moved.append(RegionMotion(region, float(distance), float(degrees), "up"))
+        octant = OCTANTS[round(float(degrees) / 45) % 8]
+        moved.append(RegionMotion(region, float(distance), float(degrees), octant))
     duration = 0.36 if kind == "micro" else 2.1
     return Event(
         id, "clip", "P1", 1, kind, Moment(372, 12.4), Moment(376, 12.53), Moment(383, 12.4 + duration), 0.13, duration,

@@ -38,7 +38,7 @@ class Interpreter:
                 f"with {length} from onset to offset it falls among micro-expressions",
                 f"its duration of {length} makes it a micro-expression",
                 f"it was over within {length}, the range of micro-expressions",
-                f"{length} is the length of a micro-expression",
+                f"a length of {length} is that of a micro-expression",
             )
             tail = self.pick(
                 ", and such brief events often show only part of a pattern",
@@ -48,7 +48,7 @@ class Interpreter:
                 ", so an incomplete pattern is no surprise",
                 ", seldom more than a fragment of a full expression",
             )
-            parts.append((0, sentence(lead + (tail if len(self.evidence.aus) < 4 else ""))))
+            parts.append((0, sentence(lead + (tail if len(self.evidence.aus) < 3 else ""))))
         elif self.random.random() < 0.5:
             length = f"{self.evidence.duration_s:.2f} s"
             parts.append((7, self.pick(
@@ -81,7 +81,7 @@ class Interpreter:
             found.insert(0, (0, self.pick(
                 f"{first.code} stayed on the {first.side}; a one-sided lip corner speaks for contempt or irony rather "
                 "than for shared pleasure",
-                f"That {first.code} was confined to the {first.side} side matters: contempt is the one expression with "
+                f"That {first.code} was confined to the {first.side} side matters: contempt more than others shows in "
                 "a lopsided mouth",
             )))  # fmt: skip
         main = e.aus[0]
@@ -212,7 +212,7 @@ class Interpreter:
                 f"If one expression has to be named it is {v.label}, at {sure}; {others} {fits}",
                 f"{v.label.capitalize()} comes first by a narrow margin ({sure}), while {others} {fits}",
                 f"This leans towards {v.label}, but only with {sure}, because {others} {fits}",
-                f"No label is secure here; {v.label} comes first ({sure}), {others} {fits}",
+                f"No label is secure here; {v.label} comes first ({sure}), while {others} {fits}",
                 f"With {sure}, {v.label} is named, and {others} {fits}",
                 f"{v.label.capitalize()} is the nearest label, at {sure}: {others} {fits}",
             )
@@ -225,7 +225,7 @@ class Interpreter:
                 f"Overall this reads as {v.label}, with {sure}{left}",
                 f"All in all {v.label} is the reading that fits ({sure}){left}",
                 f"These actions support {v.label}, with {sure}{left}",
-                f"What moved is in keeping with {v.label}; {sure}{left}",
+                f"What moved is in keeping with {v.label} ({sure}){left}",
                 f"The measured actions make {v.label} the likeliest label ({sure}){left}",
             )
         return [(0, f"{first}."), (0, sentence(self.limit()))]

@@ -33,22 +33,22 @@ class Observer:
         aus = self.evidence.aus
         parts: list[Part] = [(0, sentence(self.timing()))]
         if any(au.unilateral or au.stronger for au in aus):
-            parts.append((3, self.pick("Left and right are the person's own.", "Sides are given as the person's own.")))
+            parts.append((2, self.pick("Left and right are the person's own.", "Sides are given as the person's own.")))
         for place, au in enumerate(aus[:FULL_CLAUSES]):
             clause, hint = self.clause(au, place), self.hint(au)
             if place and len(aus) > 2:
                 parts.append((0, sentence(clause)))
                 link = self.pick("this is", f"{au.code} is", "such a movement is", "by itself it is")
-                parts.append((1 + place, sentence(f"{link} {hint}")))
+                parts.append((4 + place, sentence(f"{link} {hint}")))
             elif self.random.random() < 0.6 and len(aus) < 5:
                 parts.append((0, sentence(f"{clause}, {hint}")))
             else:
                 parts.append((0, sentence(clause)))
                 link = self.pick("this is", "on its own that is", f"{au.code} is", "by itself it is")
-                parts.append((1, sentence(f"{link} {hint}")))
+                parts.append((3, sentence(f"{link} {hint}")))
             support = self.evidence.support(au)
             if support and (place < 2 or not support.agrees):
-                parts.append(((4 if place == 0 else 6) if support.agrees else 0, sentence(self.motion(support))))
+                parts.append(((1 if place == 0 else 6) if support.agrees else 0, sentence(self.motion(support))))
         named = aus[FULL_CLAUSES : FULL_CLAUSES + NAMED]
         if named:
             nouns = join([self.noun(au) for au in named], "and")
@@ -76,9 +76,9 @@ class Observer:
             f"Starting at {onset}, the action rose for {rise} to its apex at {apex} and ended at {offset}",
             f"At {apex} an action peaked that had begun at {onset} and lasted {length}",
             f"The event runs from {onset} to {offset}, with the apex at {apex}, {rise} into it",
-            f"the face set in motion at {onset}; the apex came at {apex}, the offset at {offset}",
+            f"the face began to move at {onset}; the apex came at {apex}, the offset at {offset}",
             f"an action of {length} was found, from {onset} over its apex at {apex} to {offset}",
-            f"after onset at {onset} it took {rise} to the apex at {apex}, and {offset} saw the end",
+            f"after onset at {onset} it took {rise} to the apex at {apex}; the end came at {offset}",
             f"what follows happened between {onset} and {offset}, most strongly at {apex}",
         )
 

@@ -123,7 +123,7 @@ PHRASES: dict[int, Phrase] = {
         "lips", "lips",
         ("puckered {adv}", "drew {adv} together to a pucker"),
         ("{adj} pucker of the {of}",),
-        ("without emotional meaning of its own",),
+        ("without emotional meaning",),
     ),
     20: Phrase(
         "{side} lip corner", "lip corners",
@@ -153,7 +153,7 @@ PHRASES: dict[int, Phrase] = {
         "lips", "lips",
         ("parted {adv}", "came {adv} apart"),
         ("{adj} parting of the {of}",),
-        ("without emotional meaning of its own",),
+        ("without emotional meaning",),
     ),
     26: Phrase(
         "jaw", "jaw",
