@@ -2,7 +2,8 @@
 
 A stretch is continuous, usable presence of one face. `BriefScan.push` is told how far the record reaches and returns
 the bumps that have become certain: the strongest in its neighbourhood, seen to the end of its window. The upper face
-and the lower face compete separately, because speech fills the lower face; bumps of both at the same time are one.
+and the lower face compete separately, because speech fills the lower face; bumps of both at the same time are returned
+together.
 
 Regions act alone or in the groups in which muscles move them (both inner brows, both mouth corners, lips ...). The
 measure of a bump is the energy it explains over the energy it leaves, with a floor for measuring noise.
@@ -10,7 +11,7 @@ measure of a bump is the energy it explains over the energy it leaves, with a fl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,6 +31,7 @@ MARGIN_S = 0.2  # seen around a bump when it is refined
 EDGE_S = 0.1  # no apex so near to the end of a stretch
 
 UPPER, LOWER = 0, 1
+HALF_OF_REGION = tuple(UPPER if name.startswith(("brow", "lid")) else LOWER for name in REGIONS)
 _GROUPS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (UPPER, ("brow_inner_L",)), (UPPER, ("brow_inner_R",)), (UPPER, ("brow_outer_L",)), (UPPER, ("brow_outer_R",)),
     (UPPER, ("brow_inner_L", "brow_inner_R")), (UPPER, ("brow_outer_L", "brow_outer_R")),
@@ -50,12 +52,12 @@ _HALF = np.array([half for half, _ in _GROUPS])
 
 @dataclass(frozen=True, slots=True)
 class Bump:
-    """A brief action in one half of the face (or both: `halves` has two)."""
+    """A brief action in one half of the face."""
 
     onset_s: float
     apex_s: float
     offset_s: float
-    halves: tuple[int, ...]
+    half: int  # UPPER or LOWER
     regions: tuple[int, ...]  # indices into REGIONS
     fit: float  # energy explained / energy left, in the whole window
     step_fit: float  # the same for the best plain step
@@ -90,7 +92,7 @@ class BriefScan:
         self._settled = -np.inf  # local maxima up to here have been decided
         self._held: list[Bump] = []
 
-    def push(self, now_s: float, end: bool = False) -> list[Bump]:
+    def push(self, now_s: float, end: bool = False) -> list[tuple[Bump, ...]]:
         """Look at every instant that the record reaching `now_s` covers; at the `end` the last value is held."""
         reach = now_s - EDGE_S if end else now_s - self._bank.after / GRID_HZ
         hop = round(HOP_S * GRID_HZ)
@@ -120,7 +122,7 @@ class BriefScan:
         fit_bump = np.where(height > MIN_HEIGHT_IED, fit, 0.0)[:, shapes.bumps]
         fit_step = fit[:, ~shapes.bumps].max(axis=1)  # (K, G)
         for half in (UPPER, LOWER):
-            groups = np.flatnonzero(_HALF == half)
+            groups = np.flatnonzero(half == _HALF)
             here = fit_bump[:, :, groups].reshape(len(indices), -1)
             best = here.argmax(axis=1)
             for k, flat in enumerate(best):
@@ -131,8 +133,8 @@ class BriefScan:
                     float(height[k, shape, group]), shape, group,
                 ))  # fmt: skip
 
-    def _settle(self, seen_s: float) -> list[Bump]:
-        """Decide the local maxima that can no longer be topped, join the halves, return what is complete."""
+    def _settle(self, seen_s: float) -> list[tuple[Bump, ...]]:
+        """Decide the local maxima that can no longer be topped; return the complete ones, both halves together."""
         limit = seen_s - APART_S
         for half, points in enumerate(self._points):
             apexes = np.array([point.apex_s for point in points])
@@ -145,11 +147,15 @@ class BriefScan:
                     self._held.append(self._refined(point, half))
             self._points[half][:] = [point for point in points if point.apex_s > limit - APART_S]
         self._settled = limit
-        # refining moves an apex by a few hundredths of a second at most
-        joined = _join(sorted(self._held, key=lambda bump: -bump.fit))
-        out = [bump for bump in joined if bump.apex_s <= limit - 1.5 * TOGETHER_S]
-        self._held = [bump for bump in self._held if not any(set(bump.regions) <= set(j.regions) and _same_time(bump, j) for j in out)]
-        return sorted(out, key=lambda bump: bump.apex_s)
+        self._held.sort(key=lambda bump: bump.apex_s)
+        out: list[tuple[Bump, ...]] = []
+        while self._held and self._held[0].apex_s <= limit - 1.5 * TOGETHER_S:  # refining moves apexes a little
+            first = self._held.pop(0)
+            partner = next((b for b in self._held if b.half != first.half and _same_time(b, first)), None)
+            if partner is not None:
+                self._held.remove(partner)
+            out.append((first,) if partner is None else (first, partner))
+        return out
 
     def _refined(self, point: _Point, half: int) -> Bump:
         shape = self._bank.shapes[point.shape]
@@ -164,25 +170,8 @@ class BriefScan:
         if len(times) >= 6:
             onset_s, apex_s, offset_s, share = peaks.refine(times, rows[:, columns], onset_s, apex_s, offset_s, 0.02)
         return Bump(
-            onset_s, apex_s, offset_s, (half,), regions, point.fit, point.step_fit, max(share, 0.0), point.height
+            onset_s, apex_s, offset_s, half, regions, point.fit, point.step_fit, max(share, 0.0), point.height
         )
-
-
-def _join(bumps: list[Bump]) -> list[Bump]:
-    """Bumps of the two halves at the same time become one, with the times of the one that fits better (first)."""
-    out: list[Bump] = []
-    for bump in bumps:
-        for i, strong in enumerate(out):
-            if _same_time(bump, strong) and not set(bump.halves) & set(strong.halves):
-                out[i] = replace(
-                    strong,
-                    halves=tuple(sorted(strong.halves + bump.halves)),
-                    regions=tuple(sorted(strong.regions + bump.regions)),
-                )
-                break
-        else:
-            out.append(bump)
-    return out
 
 
 def _same_time(one: Bump, other: Bump) -> bool:

@@ -30,6 +30,8 @@ STATE_WIDTH = len(GEOMETRY) + 2  # geometry, yaw, pitch; AU columns follow
 YAW, PITCH = len(GEOMETRY), len(GEOMETRY) + 1
 _MOUTH_OPEN = GEOMETRY.index("mouth_open")
 _GRID_HZ = 30.0
+_UPPER = tuple(i for i, name in enumerate(REGIONS) if name.startswith("brow"))
+_LOWER = tuple(i for i, name in enumerate(REGIONS) if name.startswith(("mouth", "lip", "chin")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ class Surroundings:
     head_bump: float  # IED, how far the head went out and back during the action
     misfit: float  # IED, mean misfit of the rigid motion during the action
     talking: float  # IED, root mean square mouth opening in the syllable band, outside the action
+    opening: float  # IED, how far the lips parted (or closed) with the action
     noise: float  # IED, robust size of brief movement of the same regions outside the action
+    busy: float  # IED, the same for the whole half of the face
     yaw_rate: float  # degrees/s
 
 
@@ -60,9 +64,15 @@ def look_around(
         head_bump = float(np.linalg.norm(_out_and_back(times, rigid, onset_s, apex_s, offset_s)[:4]))
         misfit = float(rows[:, MISFIT].mean())
     blink, blink_lag = _blink(states, onset_s, apex_s, offset_s)
+    near = states.between(onset_s - 0.1, offset_s + 0.1)
+    opening = 0.0
+    if near.stop - near.start > 2:
+        mouth = states.rows[near, _MOUTH_OPEN : _MOUTH_OPEN + 1]
+        opening = float(_out_and_back(states.times[near], mouth, onset_s, apex_s, offset_s)[0])
+    half = _UPPER if any(region in _UPPER for region in regions) else _LOWER
     return Surroundings(
-        blink, blink_lag, head_speed, head_bump, misfit,
-        _talking(states, onset_s, offset_s), _noise(moves, regions, onset_s, offset_s),
+        blink, blink_lag, head_speed, head_bump, misfit, _talking(states, onset_s, offset_s), abs(opening),
+        _noise(moves, regions, onset_s, offset_s), _noise(moves, half, onset_s, offset_s),
         _yaw_rate(states, onset_s, offset_s),
     )  # fmt: skip
 

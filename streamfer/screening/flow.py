@@ -70,7 +70,7 @@ _COUNTS = [len(points) for points in REGION_POINTS.values()]
 _STARTS = np.concatenate([[0], np.cumsum(_COUNTS)[:-1]])
 _N_REGION_POINTS = sum(_COUNTS)
 _PRIOR = np.concatenate(
-    [np.full(count, _LID_WEIGHT if "lid" in name else _OFF_RIGID_WEIGHT) for name, count in zip(REGIONS, _COUNTS)]
+    [np.full(len(p), _LID_WEIGHT if "lid" in name else _OFF_RIGID_WEIGHT) for name, p in REGION_POINTS.items()]
     + [np.ones(len(RIGID_POINTS))]
 )
 _ANCHORS = np.array([133, 362, 4, 152])

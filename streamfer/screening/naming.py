@@ -27,7 +27,6 @@ ALONE_DELTA = 1.0  # rise of a curve that names its AU without any movement seen
 BOTH_SHARE = 0.4  # the weaker side counts from this share of the stronger one on
 
 _OCTANTS = ("right", "up-right", "up", "up-left", "left", "down-left", "down", "down-right")
-_UPPER = ("brow",)
 _NOT_NAMED = {"AU43", "AU45", "AU61", "AU62", "AU63", "AU64"}  # closing and turning eyes are no expression
 
 
@@ -63,11 +62,11 @@ def name_aus(displacement: np.ndarray, curves: Mapping[str, tuple[float, float]]
             found[au, side] = (intensity, delta)
     changes = []
     for au in sorted({au for au, _ in found}):
-        sides = {side: values for (name, side), values in found.items() if name == au}
-        strongest = max(sides, key=lambda side: sides[side][1])
-        kept = [side for side in sides if sides[side][1] >= BOTH_SHARE * sides[strongest][1]]
-        side: Side = "both" if len(kept) > 1 or "" in kept else ("left" if kept == ["L"] else "right")
-        changes.append(AUChange(au, side, round(sides[strongest][0], 3), round(sides[strongest][1], 3)))
+        sides = {s: values for (name, s), values in found.items() if name == au}
+        intensity, delta = max(sides.values(), key=lambda values: values[1])
+        kept = {s for s, values in sides.items() if values[1] >= BOTH_SHARE * delta}
+        which: Side = "left" if kept == {"L"} else "right" if kept == {"R"} else "both"
+        changes.append(AUChange(au, which, round(intensity, 3), round(delta, 3)))
     return tuple(sorted(changes, key=lambda change: -change.delta))
 
 
@@ -75,12 +74,9 @@ def moved_aus(displacement: np.ndarray) -> dict[tuple[str, str], float]:
     """AUs that the movement of the regions speaks for: (AU, side "L", "R" or "") -> IED."""
     out: dict[tuple[str, str], float] = {}
     by = {region: (float(x), -float(y)) for region, (x, y) in zip(REGIONS, displacement, strict=True)}
-    strongest = {
-        half: max(math.hypot(*by[name]) for name in REGIONS if ("brow" in name) == (half == "upper") and "lid" not in name)
-        for half in ("upper", "lower")
-    }
-    floor_upper = max(MIN_MOVE_IED, SHARE_OF_STRONGEST * strongest["upper"])
-    floor = max(MIN_MOVE_IED, SHARE_OF_STRONGEST * strongest["lower"])
+    sizes = {name: math.hypot(*move) for name, move in by.items() if not name.startswith("lid_")}
+    floor_upper = max(MIN_MOVE_IED, SHARE_OF_STRONGEST * max(v for k, v in sizes.items() if k.startswith("brow")))
+    floor = max(MIN_MOVE_IED, SHARE_OF_STRONGEST * max(v for k, v in sizes.items() if not k.startswith("brow")))
     for side, outward in (("L", 1.0), ("R", -1.0)):  # the person's left is at the right of the picture
 
         def out_up(name: str, side: str = side, outward: float = outward) -> tuple[float, float]:

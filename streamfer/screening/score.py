@@ -1,4 +1,4 @@
-"""How sure the screener is: a logistic function of ten numbers, 0-1.
+"""How sure the screener is: a logistic function of a few numbers, 0-1.
 
 The weights were fitted by streamfer/training/fit_screening.py on the tuning clips only (see benchmarks/LOG.md for
 clips, seeds and the figures on clips that it has not seen).
@@ -11,43 +11,66 @@ import math
 from streamfer.screening.brief import LOWER, Bump
 from streamfer.screening.context import Surroundings
 
-FEATURES: tuple[tuple[str, float], ...] = (
-    # name, weight
-    ("bias", -1.0),
-    ("log_fit", 1.6),  # energy explained over energy left
-    ("log_height", 1.0),  # against 0.04 IED
-    ("log_share", 0.5),  # odds of the energy explained near the action
-    ("log_step", 0.2),  # bump against plain step
-    ("log_noise", 0.3),  # height against the recent movement of the same regions
-    ("blink", -5.0),  # the eyes closed meanwhile
-    ("head_speed", -0.5),
-    ("head_bump", -1.0),  # the head went out and back with it, against the height
-    ("talking", -1.0),  # mouth rhythm, for the lower face only
-    ("short", -1.0),  # shorter than three frames of a 30 fps film
-)
+WEIGHTS: dict[str, float] = {
+    "bias": -6.036,
+    "log_fit": 0.494,  # energy explained over energy left
+    "log_height": 0.342,  # against 0.04 IED
+    "log_share": 1.144,  # odds of the energy explained near the action
+    "log_step": 0.525,  # bump against plain step
+    "log_noise": 1.243,  # height against the recent movement of the same regions
+    "busy": 0.016,  # recent movement of that half of the face, against 0.01 IED
+    "large": -5.889,  # higher than micro-expressions are (0.1 IED)
+    "short": 0.000,  # shorter than four frames of a 30 fps film
+    "blink": -1.391,  # the eyes closed meanwhile, by this share beyond 0.15
+    "blink_now": -3.618,  # and were most closed at the very apex
+    "head_speed": -0.728,  # IED/s
+    "head_bump": 0.044,  # the head went out and back with it, against the height
+    "lower": 1.608,  # the lower face, and for it alone:
+    "lower_log_fit": -0.378,
+    "lower_large": -5.083,
+    "lower_talking": -0.095,  # mouth rhythm
+    "lower_opening": -1.027,  # the lips parted, against the height
+    "lower_busy": -0.390,
+    "lower_blink": -3.007,
+}
+
+BLINK_LAG_S = 0.2  # a blink lasts 0.2-0.5 s: its deepest point this far from an apex is another movement
 
 
 def features(bump: Bump, around: Surroundings) -> dict[str, float]:
-    """The numbers named in FEATURES."""
-    lower = LOWER in bump.halves and len(bump.halves) == 1
+    """The numbers that WEIGHTS names."""
+    lower = 1.0 if bump.half == LOWER else 0.0
+    log_fit = _log(bump.fit, 0.1, 30.0)
+    large = max(0.0, math.log(max(bump.height, 1e-3) / 0.1))
+    busy = _log(around.busy / 0.01, 0.3, 30.0)
+    blink = max(0.0, around.blink - 0.15)
     return {
         "bias": 1.0,
-        "log_fit": _log(bump.fit, 0.1, 30.0),
+        "log_fit": log_fit,
         "log_height": _log(bump.height / 0.04, 0.1, 10.0),
         "log_share": _log((bump.share + 0.01) / (1.01 - bump.share), 0.1, 50.0),
         "log_step": _log(bump.fit / (bump.step_fit + 0.05), 0.3, 30.0),
         "log_noise": _log(bump.height / (around.noise + 0.003), 0.3, 30.0),
-        "blink": max(0.0, around.blink - 0.15) if around.blink_lag < 0.3 else 0.0,
+        "busy": busy,
+        "large": large,
+        "short": max(0.0, 0.13 - bump.total_s) / 0.1,
+        "blink": blink,
+        "blink_now": blink * max(0.0, 1.0 - around.blink_lag / BLINK_LAG_S),
         "head_speed": min(around.head_speed, 3.0),
         "head_bump": min(around.head_bump / max(bump.height, 1e-3), 3.0),
-        "talking": _log(1 + around.talking / 0.02, 0.5, 10.0) if lower else 0.0,
-        "short": max(0.0, 0.13 - bump.total_s) / 0.1,
+        "lower": lower,
+        "lower_log_fit": lower * log_fit,
+        "lower_large": lower * large,
+        "lower_talking": lower * _log(1 + around.talking / 0.02, 0.5, 10.0),
+        "lower_opening": lower * min(around.opening / max(bump.height, 1e-3), 3.0),
+        "lower_busy": lower * busy,
+        "lower_blink": lower * blink,
     }
 
 
 def score(numbers: dict[str, float]) -> float:
     """0-1 from `features`."""
-    total = sum(weight * numbers[name] for name, weight in FEATURES)
+    total = sum(weight * numbers[name] for name, weight in WEIGHTS.items())
     return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
 
 

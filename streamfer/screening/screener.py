@@ -26,7 +26,7 @@ import numpy as np
 from streamfer import config as configuration
 from streamfer.records import Event, Kind, Moment, Reading
 from streamfer.screening import context, naming, score
-from streamfer.screening.brief import AFTER_DECISION_S, BriefScan, Bump
+from streamfer.screening.brief import AFTER_DECISION_S, HALF_OF_REGION, BriefScan, Bump
 from streamfer.screening.context import N_FLOW, STATE_WIDTH, Surroundings
 from streamfer.screening.flow import GEOMETRY, REGIONS
 from streamfer.screening.peaks import resample
@@ -180,8 +180,7 @@ class Screener:
     def _scan(self, number: int, track: _Track, now_s: float) -> list[Event]:
         stretch = track.stretch
         assert stretch is not None
-        found = [self._brief_event(number, track, stretch, bump) for bump in stretch.brief.push(now_s)]
-        return self._report([event for event in found if event is not None])
+        return self._report(self._brief(number, track, stretch, stretch.brief.push(now_s)))
 
     def _end_stretch(self, number: int, track: _Track) -> list[Event]:
         stretch, track.stretch = track.stretch, None
@@ -191,10 +190,25 @@ class Screener:
         if stretch.end_s - stretch.start_s < MIN_STRETCH_S:
             self.counts["stretch_too_short"] += 1
             return []
-        found = [self._brief_event(number, track, stretch, bump) for bump in stretch.brief.push(stretch.end_s, end=True)]
-        return self._report([event for event in found if event is not None])
+        return self._report(self._brief(number, track, stretch, stretch.brief.push(stretch.end_s, end=True)))
 
-    def _brief_event(self, number: int, track: _Track, stretch: _Stretch, bump: Bump) -> Event | None:
+    def _brief(
+        self, number: int, track: _Track, stretch: _Stretch, bumps: list[tuple[Bump, ...]]
+    ) -> list[Event]:
+        """Micro-expressions among the bumps; those of both halves of the face at the same time are one event."""
+        events = []
+        for together in bumps:
+            judged = [(bump, *found) for bump in together if (found := self._judge(number, stretch, bump)) is not None]
+            if not judged:
+                continue
+            bump, value, flags = max(judged, key=lambda item: item[1])
+            halves = {item[0].half for item in judged}
+            times_s = (bump.onset_s, bump.apex_s, bump.offset_s)
+            events.append(self._event(number, track, stretch, "micro", times_s, value, flags, halves))
+        return events
+
+    def _judge(self, number: int, stretch: _Stretch, bump: Bump) -> tuple[float, list[str]] | None:
+        """Score and flags of a bump, or None when it is no micro-expression; the reason is counted."""
         self.counts["bumps"] += 1
         if bump.total_s > self.config.micro_max_s * 1.1:
             self.counts["bump_too_long"] += 1
@@ -221,20 +235,19 @@ class Screener:
         if value < self.config.min_score:
             self.counts["below_min_score"] += 1
             return None
-        flags = _flags(stretch, bump.onset_s, bump.offset_s, around)
-        if degraded:
-            flags.append("low_fps")
-        return self._event(number, track, stretch, "micro", (bump.onset_s, bump.apex_s, bump.offset_s), value, flags)
+        return value, _flags(stretch, bump.onset_s, bump.offset_s, around) + (["low_fps"] if degraded else [])
 
     def _event(
         self, number: int, track: _Track, stretch: _Stretch, kind: Kind,
-        times_s: tuple[float, float, float], value: float, flags: list[str],
+        times_s: tuple[float, float, float], value: float, flags: list[str], halves: set[int],
     ) -> Event:  # fmt: skip
         states = stretch.states
         onset, apex, offset = (states.nearest(time_s) for time_s in times_s)
         apex = min(max(apex, onset), offset)
         moments = [Moment(int(states.frames[i]), float(states.times[i])) for i in (onset, apex, offset)]
         displacement = _displacement(stretch.moves, times_s)
+        # speech below a raised brow is no part of the event
+        displacement[[half not in halves for half in HALF_OF_REGION]] = 0.0
         curves = {
             column: (float(states.rows[apex, STATE_WIDTH + k]),
                      float(states.rows[apex, STATE_WIDTH + k] - states.rows[onset, STATE_WIDTH + k]))
@@ -271,7 +284,7 @@ class Screener:
 
 
 def _displacement(moves: Series, times_s: tuple[float, float, float]) -> np.ndarray:
-    """(R, 2) from the resting place to the apex: the line from onset to offset counts as rest, so drift is no movement."""
+    """(R, 2) from rest to apex; rest is the line from onset to offset, so that drift is no movement."""
     if len(moves) < 2:
         return np.zeros((len(REGIONS), 2))
     onset_s, apex_s, offset_s = times_s
