@@ -184,8 +184,8 @@ def _session(path: Path, content: bytes, device: Device, threads: int) -> tuple[
     got_cuda = session.get_providers()[0] == "CUDAExecutionProvider"
     if device == "cuda" and not got_cuda:  # it only warns, and goes on on the CPU
         raise ProviderUnavailable(
-            "action_units.device is cuda, but CUDA could not be started: the driver or CUDA's libraries are missing, or "
-            "of another version than onnxruntime-gpu wants; `streamfer doctor` tells more, auto goes on without"
+            "action_units.device is cuda, but CUDA could not be started: the driver or CUDA's libraries are missing, "
+            "or of another version than onnxruntime-gpu wants; `streamfer doctor` tells more, auto goes on without"
         )
     if device != "auto":
         return session, f"as asked: {device}"
