@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from streamfer.jobs.endings import wait
 from streamfer.jobs.interface import (
     CONSUMER_IDLE_S,
     DEAD_KEEP_S,
@@ -190,13 +191,7 @@ class MemoryQueue:
             return found
 
     def wait(self, ids: Collection[str], timeout_s: float) -> dict[str, Finished]:
-        cursor = self.end()
-        found = self.find(list(ids))
-        deadline = time.monotonic() + timeout_s
-        while len(found) < len(set(ids)) and (left := deadline - time.monotonic()) > 0:
-            cursor, ended = self.results(cursor, left, only=ids)
-            found.update((one.id, one) for one in ended)
-        return found
+        return wait(self, ids, timeout_s)
 
     def dead(self) -> list[DeadLetter]:
         with self._changed:

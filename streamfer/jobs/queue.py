@@ -28,7 +28,6 @@ is thrown away), or survive a server that keeps nothing on disk. Ideas from task
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
@@ -37,7 +36,7 @@ from redis.exceptions import ResponseError
 
 from streamfer import config
 from streamfer.errors import QueueFull
-from streamfer.jobs import upkeep
+from streamfer.jobs import endings, upkeep
 from streamfer.jobs.connection import MAX_BLOCK_S, address, connect, translated
 from streamfer.jobs.interface import (
     CONSUMER_IDLE_S,
@@ -103,7 +102,8 @@ class Queue:
         self._lease_ms, self._ttl_ms = max(1, round(lease_s * 1000)), max(1, round(ttl_s * 1000))
         self._cursors, self._groups_made = ["0-0", "0-0"], False
         self._put, self._take, self._renew, self._finish, self._fail, self._release = (
-            client.register_script(lua) for lua in (PUT, TAKE, RENEW, FINISH, FAIL, RELEASE)
+            client.register_script(lua)
+            for lua in (self.PUT, self.TAKE, self.RENEW, self.FINISH, self.FAIL, self.RELEASE)
         )
 
     @classmethod
@@ -115,6 +115,18 @@ class Queue:
         )  # fmt: skip
 
     # ------------------------------------------------------------------------------------ producer
+
+    PUT = """
+-- KEYS stream, images, state, result   ARGV limit, ttl_ms, id, job, [picture name, bytes]...
+if redis.call('EXISTS', KEYS[3], KEYS[4]) > 0 then return 'duplicate' end
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 'full' end
+redis.replicate_commands()
+redis.call('SET', KEYS[3], 'waiting', 'PX', ARGV[2])
+for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+if #ARGV > 4 then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
+redis.call('XADD', KEYS[1], '*', 'id', ARGV[3], 'job', ARGV[4], 'images', (#ARGV - 4) / 2)
+return 'queued'
+"""
 
     def put(self, job_id: str, payload: str, images: Mapping[str, bytes], priority: Priority = "batch") -> Put:
         """Hand in a job. "duplicate": it is waiting or has ended already, see `find`. "full": try later.
@@ -137,6 +149,36 @@ class Queue:
 
     # -------------------------------------------------------------------------------------- worker
 
+    TAKE = """
+-- KEYS live, batch   ARGV group, consumer, lease_ms, count, fresh_only, cursor live, cursor batch
+-- -> {cursors, {{stream, entry, fields, deliveries}...}}
+redis.replicate_commands()
+local cursors, out = {ARGV[6], ARGV[7]}, {}
+for s = 1, 2 do
+  if ARGV[5] == '0' and #out == 0 then
+    -- one call looks at ten leases at most: go on from where the last one stopped
+    for _ = 1, 50 do
+      local reply = redis.call('XAUTOCLAIM', KEYS[s], ARGV[1], ARGV[2], ARGV[3], cursors[s], 'COUNT', 1)
+      cursors[s] = reply[1]
+      local entry = reply[2][1]
+      if entry then
+        local lease = redis.call('XPENDING', KEYS[s], ARGV[1], entry[1], entry[1], 1)[1]
+        return {cursors, {{s, entry[1], entry[2], lease[4]}}}
+      end
+      if cursors[s] == '0-0' then break end
+    end
+  end
+  local want = tonumber(ARGV[4]) - #out
+  if want > 0 then
+    local reply = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', want, 'STREAMS', KEYS[s], '>')
+    if reply then
+      for _, entry in ipairs(reply[1][2]) do out[#out + 1] = {s, entry[1], entry[2], 1} end
+    end
+  end
+end
+return {cursors, out}
+"""
+
     def get(
         self, consumer: str, count: int = 1, block_s: float = 0.0, *, fresh_only: bool = False
     ) -> list[Claimed]:
@@ -154,6 +196,21 @@ class Queue:
             if jobs or not found:  # else all that came was buried: look again
                 return jobs
 
+    RENEW = """
+-- KEYS live, batch   ARGV group, consumer, [stream, entry]...   -> numbers of the entries still held
+redis.replicate_commands()
+local held = {}
+for i = 3, #ARGV, 2 do
+  local key = KEYS[tonumber(ARGV[i])]
+  local lease = redis.call('XPENDING', key, ARGV[1], ARGV[i + 1], ARGV[i + 1], 1)[1]
+  if lease and lease[2] == ARGV[2] then
+    redis.call('XCLAIM', key, ARGV[1], ARGV[2], 0, ARGV[i + 1], 'JUSTID') -- JUSTID: no delivery is counted
+    held[#held + 1] = (i - 1) / 2
+  end
+end
+return held
+"""
+
     def renew(self, consumer: str, entries: Sequence[Entry]) -> list[Entry]:
         """A sign of life: the leases start anew. Returns those still held; the others went to another worker."""
         if not entries:
@@ -163,12 +220,57 @@ class Queue:
             arguments += [PRIORITIES.index(entry.priority) + 1, entry.stream_id]
         return [entries[i - 1] for i in self._run(self._renew, self.keys.streams, arguments)]
 
+    FINISH = """
+-- KEYS stream, images, result, results, reasons, state   ARGV group, entry, id, result, ttl_ms
+redis.replicate_commands()
+if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then
+  -- ended by somebody else, or by this very call before the connection broke and the client asked again
+  return redis.call('GET', KEYS[3]) == ARGV[4] and 1 or 0
+end
+redis.call('XDEL', KEYS[1], ARGV[2])
+redis.call('HDEL', KEYS[5], ARGV[3])
+redis.call('UNLINK', KEYS[2])
+if not redis.call('SET', KEYS[3], ARGV[4], 'NX', 'PX', ARGV[5]) then return 0 end
+redis.call('SET', KEYS[6], 'done', 'PX', ARGV[5])
+redis.call('XADD', KEYS[4], '*', 'id', ARGV[3], 'reason', '')
+return 1
+"""
+
     def finish(self, entry: Entry, job_id: str, result: str) -> bool:
         """Store the result and end the job. False when it had ended already: this result is thrown away."""
         check_result(job_id, result)
         pictures, state, stored = self.keys.of(job_id)
         keys = [self.keys.stream(entry.priority), pictures, stored, self.keys.results, self.keys.reasons, state]
         return bool(self._run(self._finish, keys, [GROUP, entry.stream_id, job_id, result, self._ttl_ms]))
+
+    FAIL = """
+-- KEYS stream, images, state, results, reasons, dead
+-- ARGV group, entry, consumer, id, reason, retry, max_deliveries, retry_idle_ms, ttl_ms, limit, priority, released
+redis.replicate_commands()
+local lease = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)[1]
+if not lease or lease[2] ~= ARGV[3] then return 'gone' end
+if ARGV[6] == '1' and lease[4] < tonumber(ARGV[7]) then
+  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[12], 0, ARGV[2], 'IDLE', ARGV[8], 'RETRYCOUNT', lease[4], 'JUSTID')
+  redis.call('HSET', KEYS[5], ARGV[4], ARGV[5])
+  return 'retry'
+end
+local entry = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
+local fields = {}
+if entry then for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end end
+local reason, before = ARGV[5], redis.call('HGET', KEYS[5], ARGV[4])
+if before and before ~= reason then reason = reason .. '; the try before: ' .. before end
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+redis.call('XDEL', KEYS[1], ARGV[2])
+redis.call('HDEL', KEYS[5], ARGV[4])
+-- pictures are kept for a retry, but dead jobs must not fill the server
+if redis.call('XLEN', KEYS[6]) >= tonumber(ARGV[10]) then redis.call('UNLINK', KEYS[2])
+else redis.call('PEXPIRE', KEYS[2], ARGV[9]) end
+redis.call('XADD', KEYS[6], '*', 'id', ARGV[4], 'job', fields['job'] or '', 'images', fields['images'] or '0',
+           'priority', ARGV[11], 'deliveries', lease[4], 'reason', reason)
+redis.call('SET', KEYS[3], 'dead ' .. reason, 'PX', ARGV[9])
+redis.call('XADD', KEYS[4], '*', 'id', ARGV[4], 'reason', reason)
+return 'dead'
+"""
 
     def fail(
         self, entry: Entry, job_id: str, reason: str, retry: bool, *, after_s: float = RETRY_AFTER_S
@@ -186,6 +288,21 @@ class Queue:
         ])  # fmt: skip
         return reply.decode()
 
+    RELEASE = """
+-- KEYS live, batch   ARGV group, released, idle_ms, [stream, entry, consumer]...
+redis.replicate_commands()
+local count = 0
+for i = 4, #ARGV, 3 do
+  local key = KEYS[tonumber(ARGV[i])]
+  local lease = redis.call('XPENDING', key, ARGV[1], ARGV[i + 1], ARGV[i + 1], 1)[1]
+  if lease and lease[2] == ARGV[i + 2] then
+    redis.call('XCLAIM', key, ARGV[1], ARGV[2], 0, ARGV[i + 1], 'IDLE', ARGV[3], 'RETRYCOUNT', lease[4] - 1, 'JUSTID')
+    count = count + 1
+  end
+end
+return count
+"""
+
     def release(self, entries: Sequence[Entry]) -> int:
         """Give jobs back untried: the next worker has them at once and the delivery is not counted."""
         if not entries:
@@ -201,49 +318,22 @@ class Queue:
         self, after: str = "0", block_s: float = 0.0, only: Collection[str] | None = None
     ) -> tuple[str, list[Finished]]:
         """What ended after the cursor `after` (at most 1000), and the cursor to go on from. `only` filters by id."""
-        block = {"block": max(1, round(min(block_s, MAX_BLOCK_S) * 1000))} if block_s > 0 else {}
         with translated(self.where):
-            rows = _rows(self.client.xread({self.keys.results: after}, count=1000, **block))
-        if not rows:
-            return after, []
-        ended = [(cursor.decode(), fields[b"id"].decode(), fields[b"reason"].decode()) for _, cursor, fields in rows]
-        wanted = [row for row in ended if only is None or row[1] in only]
-        texts = self._results_of([job_id for _, job_id, reason in wanted if not reason])
-        found = []
-        for cursor, job_id, reason in wanted:
-            if reason:
-                found.append(Finished(cursor, job_id, None, reason))
-            elif (text := texts.get(job_id)) is not None:  # else it is older than ttl_s and forgotten
-                found.append(Finished(cursor, job_id, text))
-        return ended[-1][0], found
+            return endings.results(self.client, self.keys, after, min(block_s, MAX_BLOCK_S), only)
 
     def end(self) -> str:
         """The cursor behind everything that has ended so far."""
         with translated(self.where):
-            last = self.client.xrevrange(self.keys.results, count=1)
-        return last[0][0].decode() if last else "0"
+            return endings.end(self.client, self.keys)
 
     def find(self, ids: Sequence[str]) -> dict[str, Finished]:
         """Those of `ids` that have ended, by id: also long before this process began, within ttl_s."""
-        found = {job_id: Finished("", job_id, text) for job_id, text in self._results_of(ids).items()}
-        missing = [job_id for job_id in ids if job_id not in found]
-        if missing:
-            with translated(self.where):
-                states = self.client.mget([self.keys.of(job_id)[1] for job_id in missing])
-            for job_id, state in zip(missing, states, strict=True):
-                if state is not None and state.startswith(b"dead "):
-                    found[job_id] = Finished("", job_id, None, state[5:].decode())
-        return found
+        with translated(self.where):
+            return endings.find(self.client, self.keys, ids)
 
     def wait(self, ids: Collection[str], timeout_s: float) -> dict[str, Finished]:
         """Wait until all have ended or the time is over; returns those that have."""
-        cursor = self.end()  # before looking, so that nothing slips between
-        found = self.find(list(ids))
-        deadline = time.monotonic() + timeout_s
-        while len(found) < len(set(ids)) and (left := deadline - time.monotonic()) > 0:
-            cursor, ended = self.results(cursor, left, only=ids)
-            found.update((one.id, one) for one in ended)
-        return found
+        return endings.wait(self, ids, timeout_s)
 
     # ------------------------------------------------------------------------------------- keeping
 
@@ -315,7 +405,7 @@ class Queue:
             reply = self.client.xreadgroup(GROUP, consumer, streams, count=1, block=max(1, round(block_s * 1000)))
         return [
             (Entry("live" if stream.endswith(b":live") else "batch", stream_id.decode(), consumer), fields, 1)
-            for stream, stream_id, fields in _rows(reply)
+            for stream, stream_id, fields in endings.rows(reply)
         ]
 
     def _with_images(self, found: list[tuple[Entry, dict[bytes, bytes], int]]) -> list[Claimed]:
@@ -345,135 +435,3 @@ class Queue:
                 payload = fields[b"job"].decode("utf-8", "replace")  # what is no UTF-8 is no valid JSON either
                 jobs.append(Claimed(entry, job_id, payload, images, deliveries))
         return jobs
-
-    def _results_of(self, ids: Sequence[str]) -> dict[str, str]:
-        if not ids:
-            return {}
-        with translated(self.where):
-            texts = self.client.mget([self.keys.of(job_id)[2] for job_id in ids])
-        return {i: text.decode() for i, text in zip(ids, texts, strict=True) if text is not None}
-
-
-def _rows(reply: Any) -> list[tuple[bytes, bytes, dict[bytes, bytes]]]:
-    """(stream, entry id, fields) of an XREAD or XREADGROUP reply."""
-    return [(stream, stream_id, fields) for stream, entries in reply or () for stream_id, fields in entries]
-
-
-# ---------------------------------------------------------------------------------------------- Lua
-
-PUT = """
--- KEYS stream, images, state, result   ARGV limit, ttl_ms, id, job, [picture name, bytes]...
-if redis.call('EXISTS', KEYS[3], KEYS[4]) > 0 then return 'duplicate' end
-if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 'full' end
-redis.replicate_commands()
-redis.call('SET', KEYS[3], 'waiting', 'PX', ARGV[2])
-for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
-if #ARGV > 4 then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
-redis.call('XADD', KEYS[1], '*', 'id', ARGV[3], 'job', ARGV[4], 'images', (#ARGV - 4) / 2)
-return 'queued'
-"""
-
-TAKE = """
--- KEYS live, batch   ARGV group, consumer, lease_ms, count, fresh_only, cursor live, cursor batch
--- -> {cursors, {{stream, entry, fields, deliveries}...}}
-redis.replicate_commands()
-local cursors, out = {ARGV[6], ARGV[7]}, {}
-for s = 1, 2 do
-  if ARGV[5] == '0' and #out == 0 then
-    -- one call looks at ten leases at most: go on from where the last one stopped
-    for _ = 1, 50 do
-      local reply = redis.call('XAUTOCLAIM', KEYS[s], ARGV[1], ARGV[2], ARGV[3], cursors[s], 'COUNT', 1)
-      cursors[s] = reply[1]
-      local entry = reply[2][1]
-      if entry then
-        local lease = redis.call('XPENDING', KEYS[s], ARGV[1], entry[1], entry[1], 1)[1]
-        return {cursors, {{s, entry[1], entry[2], lease[4]}}}
-      end
-      if cursors[s] == '0-0' then break end
-    end
-  end
-  local want = tonumber(ARGV[4]) - #out
-  if want > 0 then
-    local reply = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', want, 'STREAMS', KEYS[s], '>')
-    if reply then
-      for _, entry in ipairs(reply[1][2]) do out[#out + 1] = {s, entry[1], entry[2], 1} end
-    end
-  end
-end
-return {cursors, out}
-"""
-
-RENEW = """
--- KEYS live, batch   ARGV group, consumer, [stream, entry]...   -> numbers of the entries still held
-redis.replicate_commands()
-local held = {}
-for i = 3, #ARGV, 2 do
-  local key = KEYS[tonumber(ARGV[i])]
-  local lease = redis.call('XPENDING', key, ARGV[1], ARGV[i + 1], ARGV[i + 1], 1)[1]
-  if lease and lease[2] == ARGV[2] then
-    redis.call('XCLAIM', key, ARGV[1], ARGV[2], 0, ARGV[i + 1], 'JUSTID') -- JUSTID: no delivery is counted
-    held[#held + 1] = (i - 1) / 2
-  end
-end
-return held
-"""
-
-FINISH = """
--- KEYS stream, images, result, results, reasons, state   ARGV group, entry, id, result, ttl_ms
-redis.replicate_commands()
-if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then
-  -- ended by somebody else, or by this very call before the connection broke and the client asked again
-  return redis.call('GET', KEYS[3]) == ARGV[4] and 1 or 0
-end
-redis.call('XDEL', KEYS[1], ARGV[2])
-redis.call('HDEL', KEYS[5], ARGV[3])
-redis.call('UNLINK', KEYS[2])
-if not redis.call('SET', KEYS[3], ARGV[4], 'NX', 'PX', ARGV[5]) then return 0 end
-redis.call('SET', KEYS[6], 'done', 'PX', ARGV[5])
-redis.call('XADD', KEYS[4], '*', 'id', ARGV[3], 'reason', '')
-return 1
-"""
-
-FAIL = """
--- KEYS stream, images, state, results, reasons, dead
--- ARGV group, entry, consumer, id, reason, retry, max_deliveries, retry_idle_ms, ttl_ms, limit, priority, released
-redis.replicate_commands()
-local lease = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)[1]
-if not lease or lease[2] ~= ARGV[3] then return 'gone' end
-if ARGV[6] == '1' and lease[4] < tonumber(ARGV[7]) then
-  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[12], 0, ARGV[2], 'IDLE', ARGV[8], 'RETRYCOUNT', lease[4], 'JUSTID')
-  redis.call('HSET', KEYS[5], ARGV[4], ARGV[5])
-  return 'retry'
-end
-local entry = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
-local fields = {}
-if entry then for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end end
-local reason, before = ARGV[5], redis.call('HGET', KEYS[5], ARGV[4])
-if before and before ~= reason then reason = reason .. '; the try before: ' .. before end
-redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
-redis.call('XDEL', KEYS[1], ARGV[2])
-redis.call('HDEL', KEYS[5], ARGV[4])
--- pictures are kept for a retry, but dead jobs must not fill the server
-if redis.call('XLEN', KEYS[6]) >= tonumber(ARGV[10]) then redis.call('UNLINK', KEYS[2])
-else redis.call('PEXPIRE', KEYS[2], ARGV[9]) end
-redis.call('XADD', KEYS[6], '*', 'id', ARGV[4], 'job', fields['job'] or '', 'images', fields['images'] or '0',
-           'priority', ARGV[11], 'deliveries', lease[4], 'reason', reason)
-redis.call('SET', KEYS[3], 'dead ' .. reason, 'PX', ARGV[9])
-redis.call('XADD', KEYS[4], '*', 'id', ARGV[4], 'reason', reason)
-return 'dead'
-"""
-
-RELEASE = """
--- KEYS live, batch   ARGV group, released, idle_ms, [stream, entry, consumer]...
-redis.replicate_commands()
-local count = 0
-for i = 4, #ARGV, 3 do
-  local key = KEYS[tonumber(ARGV[i])]
-  local lease = redis.call('XPENDING', key, ARGV[1], ARGV[i + 1], ARGV[i + 1], 1)[1]
-  if lease and lease[2] == ARGV[i + 2] then
-    redis.call('XCLAIM', key, ARGV[1], ARGV[2], 0, ARGV[i + 1], 'IDLE', ARGV[3], 'RETRYCOUNT', lease[4] - 1, 'JUSTID')
-    count = count + 1
-  end
-end
-return count
-"""
