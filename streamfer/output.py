@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from streamfer.action_units.model import AUModel
     from streamfer.explaining import Explainer
-    from streamfer.faces.people import People
+    from streamfer.faces.people import Gallery, People
     from streamfer.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ What = Literal["new", "resume", "overwrite"]
 
 _STATUS = {EXIT_DONE: "done", EXIT_SOURCE_DAMAGED: "damaged", EXIT_INTERRUPTED: "interrupted"}
 _RUN_EVERY_S = 5.0
+_PEOPLE_EVERY_S = 10.0
 PEOPLE = "people.json"
 _PACKAGES = ("av", "mediapipe", "onnxruntime", "onnxruntime-gpu", "opencv-contrib-python", "numpy", "scipy", "dlib-bin")
 
@@ -201,7 +202,7 @@ class OpenOutput:
         self._quality = config.queue.jpeg_quality
         self._keep_pictures = config.output.keyframes
         self._events = Counter(event.kind for event in resume.events)
-        self._written = time.monotonic()
+        self._written = self._people_saved = time.monotonic()
         self._started = time.perf_counter()
         self.run: dict[str, Any] = {
             "schema": SCHEMA,
@@ -259,7 +260,9 @@ class OpenOutput:
         """The analysis is over; explanations and reports may follow. `screened` counts candidates by what became of them."""
         self.faces.close()
         if code == EXIT_INTERRUPTED:
-            people.gallery.save(self._folder / PEOPLE, people.embed)
+            people.gallery.save(self._folder / PEOPLE)
+        else:  # only a run that goes on needs the pictures of faces in it
+            (self._folder / PEOPLE).unlink(missing_ok=True)
         self.run["status"] = _STATUS.get(code, "failed")
         self.run["exit_code"] = code
         self.run["ended"] = _now()
@@ -271,6 +274,12 @@ class OpenOutput:
             **{name: round(seconds, 3) for name, seconds in timings_s.items()},
         }
         self.write_run()
+
+    def save_people(self, gallery: Gallery) -> None:
+        """For a run that is killed: faces that come back after --resume keep their names."""
+        if time.monotonic() - self._people_saved > _PEOPLE_EVERY_S:
+            self._people_saved = time.monotonic()
+            gallery.save(self._folder / PEOPLE)
 
     def fail(self, error: BaseException) -> None:
         self.run["status"] = "failed"

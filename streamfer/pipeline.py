@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streamfer.action_units.baseline import Baseline
 from streamfer.action_units.model import AUModel
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from streamfer.explaining import Explainer
-    from streamfer.output import Output
+    from streamfer.output import OpenOutput, Output
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ def _analyze(
 
         frames = ahead(source, config.video.queue_frames, "decode")
         try:
-            for seen in ahead(follow(frames, follower, resume), config.video.queue_frames, "faces"):
+            for seen in ahead(follow(frames, follower, people, out), config.video.queue_frames, "faces"):
                 hold.decide(seen.persons)
                 if seen.frame is not None:
                     with clock("measure"):
@@ -199,8 +199,9 @@ def _analyze(
         return code
 
 
-def follow(frames: Iterable[Frame], follower: Follower, resume: Any) -> Iterator[Followed]:
+def follow(frames: Iterable[Frame], follower: Follower, people: People, out: OpenOutput) -> Iterator[Followed]:
     """Faces of every frame from where the analysis starts, each with what became known about its people."""
+    resume = out.resume
     undecided: set[int] = set()
 
     def decisions() -> dict[int, str]:
@@ -212,6 +213,7 @@ def follow(frames: Iterable[Frame], follower: Follower, resume: Any) -> Iterator
         if frame.time_s < resume.warm_from_s:
             continue
         seen: Seen = follower.push(frame)
+        out.save_people(people.gallery)  # here, because this is the thread that changes the gallery
         undecided.update(face.track for face in seen.faces)
         known = decisions()
         faces, renamed = resume.same_tracks(frame, seen.faces, known)

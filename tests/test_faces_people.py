@@ -196,7 +196,7 @@ def test_a_saved_gallery_knows_everybody_again(tmp_path):
     for track, level in [(1, 50), (2, 200)]:
         alone(people, track, level, 10.0 * track)
     path = tmp_path / "people.json"
-    people.gallery.save(path, embed)
+    people.gallery.save(path)
     data = json.loads(path.read_text())
     assert list(data["people"]) == ["P1", "P2"]
     assert not list(tmp_path.glob("*.part"))
@@ -204,16 +204,32 @@ def test_a_saved_gallery_knows_everybody_again(tmp_path):
     assert [alone(again, 1, 198, 0.0), alone(again, 2, 55, 5.0), alone(again, 3, 125, 9.0)] == ["P2", "P1", "P3"]
 
 
+def gallery_text(people: str) -> str:
+    return f'{{"schema": 2, "model": "{MODEL}", "people": {people}}}'
+
+
+def test_saving_embeds_nobody_and_keeps_the_picture(tmp_path):
+    people, embed = make()
+    alone(people, 1, 50, 0.0)
+    people.gallery.save(tmp_path / "people.json")
+    (face, *_) = json.loads((tmp_path / "people.json").read_text())["people"]["P1"]
+    assert "chip" in face
+    assert people.gallery.people["P1"][0].embedding is None
+    again, _ = make(Gallery.load(tmp_path / "people.json"))
+    assert [alone(again, 1, 120, 0.0), alone(again, 2, 51, 5.0)] == ["P2", "P1"]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("{", "Expecting"),
-        ("[]", "schema 1"),
-        ('{"schema": 1, "model": "other", "people": {}}', "schema 1 of model dlib"),
-        (f'{{"schema": 1, "model": "{MODEL}", "people": {{"P1": [[1, 2]]}}}}', "instead of 128"),
-        (f'{{"schema": 1, "model": "{MODEL}", "people": {{"Bob": []}}}}', "'Bob'"),
+        ("[]", "schema 2"),
+        ('{"schema": 2, "model": "other", "people": {}}', "schema 2 of model dlib"),
+        (gallery_text('{"P1": [{"score": 1, "time_s": 0, "embedding": [1, 2]}]}'), "instead of 128"),
+        (gallery_text('{"P1": [{"score": 1, "time_s": 0, "chip": "AAAA"}]}'), "no picture"),
+        (gallery_text('{"Bob": []}'), "'Bob'"),
     ],
-    ids=["not JSON", "a list", "another model", "short vectors", "a strange name"],
+    ids=["not JSON", "a list", "another model", "short vectors", "a chip that is none", "a strange name"],
 )  # fmt: skip
 def test_a_broken_gallery_file_is_named(tmp_path, text, says):
     path = tmp_path / "people.json"

@@ -7,12 +7,14 @@ found later is recorded in `merges` and makes both names one person for every la
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from streamfer.errors import OutputError, SourceUnreadable
@@ -64,34 +66,29 @@ class Gallery:
         crops = [crop for name, own in self.people.items() if self.root(name) == root for crop in own]
         return sorted(crops, key=lambda c: -c.score)[:KEEP]
 
-    def to_dict(self, embed: Embed) -> dict[str, Any]:
-        """As JSON types. Embeds the best faces that were not needed until now, hence `embed`."""
-        people = {
-            name: [[round(float(v), 5) for v in row] for row in embeddings(crops[:COMPARE], embed)]
-            for name, crops in self.people.items()
-        }
-        return {"schema": 1, "model": MODEL, "people": people, "merges": self.merges}
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types. A face that was embedded is its 128 numbers; one that was not needed yet is its picture (PNG),
+        so that saving costs no embedding."""
+        people = {name: [_face_to_dict(crop) for crop in crops] for name, crops in self.people.items()}
+        return {"schema": 2, "model": MODEL, "people": people, "merges": self.merges}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Gallery:
         """Raises ValueError when the data are not a gallery of this model."""
-        if not isinstance(data, dict) or data.get("schema") != 1 or data.get("model") != MODEL:
-            raise ValueError(f"expected schema 1 of model {MODEL}")
+        if not isinstance(data, dict) or data.get("schema") != 2 or data.get("model") != MODEL:
+            raise ValueError(f"expected schema 2 of model {MODEL}")
         people: dict[str, list[Crop]] = {}
-        for name, rows in data["people"].items():
+        for name, faces in data["people"].items():
             if not (name.startswith("P") and name[1:].isdigit()):
                 raise ValueError(f"'{name}' is no person's name")
-            vectors = np.asarray(rows, np.float32).reshape(len(rows), -1)
-            if len(rows) and vectors.shape[1] != 128:
-                raise ValueError(f"an embedding of {name} has {vectors.shape[1]} numbers instead of 128")
-            people[name] = [Crop(1.0, 0.0, embedding=vector) for vector in vectors]
+            people[name] = [_face_from_dict(name, face) for face in faces]
         return cls(people, [dict(merge) for merge in data.get("merges", [])])
 
-    def save(self, path: Path, embed: Embed) -> None:
+    def save(self, path: Path) -> None:
         """Whole or not at all: written beside `path`, then renamed."""
         part = path.with_suffix(".part")
         try:
-            part.write_text(json.dumps(self.to_dict(embed)), encoding="utf-8")
+            part.write_text(json.dumps(self.to_dict()), encoding="utf-8")
             part.replace(path)
         except OSError as error:
             raise OutputError(f"people cannot be written to {path}: {error.strerror or error}") from None
@@ -102,6 +99,28 @@ class Gallery:
             return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SourceUnreadable(f"{path} is not a list of people: {error}; delete it to start anew") from None
+
+
+def _face_to_dict(crop: Crop) -> dict[str, Any]:
+    face: dict[str, Any] = {"score": round(crop.score, 4), "time_s": round(crop.time_s, 3)}
+    if crop.embedding is not None:
+        return face | {"embedding": [round(float(v), 5) for v in crop.embedding]}
+    assert crop.chip is not None
+    _, png = cv2.imencode(".png", crop.chip)
+    return face | {"chip": base64.b64encode(png.tobytes()).decode("ascii")}
+
+
+def _face_from_dict(name: str, face: dict[str, Any]) -> Crop:
+    crop = Crop(float(face["score"]), float(face["time_s"]))
+    if "embedding" in face:
+        crop.embedding = np.asarray(face["embedding"], np.float32)
+        if crop.embedding.shape != (128,):
+            raise ValueError(f"an embedding of {name} has {crop.embedding.size} numbers instead of 128")
+    else:
+        crop.chip = cv2.imdecode(np.frombuffer(base64.b64decode(face["chip"]), np.uint8), cv2.IMREAD_COLOR)
+        if crop.chip is None:
+            raise ValueError(f"a face of {name} is no picture")
+    return crop
 
 
 def embeddings(crops: list[Crop], embed: Embed) -> np.ndarray:
