@@ -37,27 +37,32 @@ COT = ChainOfThought("AU12 " * 40, "a smile " * 30, "happy " * 20, "happiness")
 RESULT = to_json(Result("x", COT, True, (), "composer", "m", "r", "cot_first", 1, 200, 0.1, "w"))
 
 
-def produce(url: str, count: int, image: bytes) -> tuple[float, float]:
-    """When the first job was put, and when the last one was (monotonic, the same for all processes)."""
+def produce(url: str, count: int, image: bytes) -> tuple[float, float, float]:
+    """When the first job was put, and the last (monotonic, the same for all processes); seconds of CPU between."""
     queue = Queue(connect(url), limit=10**9)
     ids = [f"{time.time_ns()}-{i}" for i in range(count)]
     payloads = [payload(job_id) for job_id in ids]
-    began = time.monotonic()
+    began, cpu_s = time.monotonic(), time.process_time()
     for job_id, text in zip(ids, payloads, strict=True):
         assert queue.put(job_id, text, {"apex": image}) == "queued"
-    return began, time.monotonic()
+    return began, time.monotonic(), time.process_time() - cpu_s
 
 
-def consume(url: str, count: int) -> tuple[float, float]:
-    """When the first job was there, and when the last one was finished."""
+def consume(url: str, count: int) -> tuple[float, float, float]:
+    """When the first job was there, and when the last one was finished; seconds of CPU."""
     queue = Queue(connect(url), limit=10**9)
-    done, began = 0, 0.0
+    done, began, cpu_s = 0, 0.0, time.process_time()
     while done < count:
         for job in queue.get("w", 16, block_s=1.0):
             began = began or time.monotonic()
             assert queue.finish(job.entry, job.id, RESULT)
             done += 1
-    return began, time.monotonic()
+    return began, time.monotonic(), time.process_time() - cpu_s
+
+
+def server_cpu_s(url: str) -> float:
+    facts = connect(url).info("cpu")
+    return float(facts["used_cpu_user"] + facts["used_cpu_sys"])
 
 
 def main() -> None:
@@ -69,17 +74,19 @@ def main() -> None:
     parser.add_argument("--together", action="store_true", help="producer and worker at the same time")
     options = parser.parse_args()
     image = os.urandom(round(options.image_kb * 1000))
-    ins, outs, both = [], [], []
+    ins, outs, both, costs = [], [], [], []
     with contextlib.ExitStack() as stack:
         url = options.redis or stack.enter_context(EmbeddedServer()).url
         pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(2))
         pool.starmap(time.sleep, [(0.5,), (0.5,)])  # both have imported everything
         for run in range(options.runs):
+            server_before_s = server_cpu_s(url)
             producer = pool.apply_async(produce, (url, options.jobs, image))
             if not options.together:
                 producer.wait()
             consumer = pool.apply_async(consume, (url, options.jobs))
-            (first_put, last_put), (first_got, last_done) = producer.get(), consumer.get()
+            (first_put, last_put, cpu_in_s), (first_got, last_done, cpu_out_s) = producer.get(), consumer.get()
+            costs.append([1e6 * s / options.jobs for s in (cpu_in_s, cpu_out_s, server_cpu_s(url) - server_before_s)])
             ins.append(options.jobs / (last_put - first_put))
             outs.append(options.jobs / (last_done - first_got))
             both.append(options.jobs / (last_done - first_put))
@@ -88,6 +95,9 @@ def main() -> None:
     print(f"median of {options.runs} runs of {options.jobs} jobs with {options.image_kb:g} kB, {how}: "
           f"in {statistics.median(ins):.0f}/s, out {statistics.median(outs):.0f}/s, "
           f"in and out {statistics.median(both):.0f}/s")
+    producer_us, worker_us, server_us = (statistics.median(cost) for cost in zip(*costs, strict=True))
+    print(f"CPU for each job, which other load changes little: producer {producer_us:.0f} us, worker {worker_us:.0f} us, "
+          f"server {server_us:.0f} us")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ PARENT_S = 0.5
 #: Seconds to wait for a server that does not answer when a worker starts (containers start in any order).
 START_PATIENCE_S = 60.0
 #: Longest wait for a job before a loop looks around (signals, health file, leases of others that ran out).
-BLOCK_S = 1.0
+BLOCK_S = 0.25
 #: The janitor runs so often in each worker; it is cheap.
 JANITOR_S = 300.0
 
