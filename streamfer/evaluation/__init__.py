@@ -1,0 +1,1 @@
+"""Scores under the field's protocols. Records in, numbers out: nothing here reads or writes files."""
