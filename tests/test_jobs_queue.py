@@ -368,6 +368,19 @@ def test_pictures_are_forgotten_and_say_so(make: Make) -> None:
     assert queue.put("a", payload("a"), PICTURE) == "queued"  # the mark is forgotten too
 
 
+def test_a_job_put_again_after_its_mark_was_forgotten_still_has_one_result(make: Make) -> None:
+    queue = make(ttl_s=0.5, lease_s=60.0)
+    put(queue, "a")
+    (first,) = queue.get("w")
+    time.sleep(0.55)
+    put(queue, "a")
+    (second,) = queue.get("w")
+    assert queue.finish(first.entry, "a", '"first"')
+    assert not queue.finish(second.entry, "a", '"second"')
+    assert queue.find(["a"])["a"].result == '"first"' and queue.status().results == 1
+    assert queue.status().pending == 0
+
+
 def test_dead_letters_beyond_the_limit_keep_no_pictures(make: Make) -> None:
     queue = make(limit=1)
     for job_id in "ab":

@@ -262,7 +262,7 @@ def test_the_password_is_asked_for_and_never_shown(start: Start) -> None:
         assert "wr0ng" not in str(caught.value) and "password" in str(caught.value)
         assert caught.value.exit_code == 6
     good = server.url.replace("unix://", "unix://:s3cret%2F%40%3Ax@")
-    queue = Queue(connect(good))
+    queue = Queue(connect(good, retries=1))
     put(queue, "a")
     server.process.send_signal(signal.SIGSTOP)  # type: ignore[union-attr]
     server.kill()

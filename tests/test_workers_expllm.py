@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from streamfer.config import Config, Explain, Queue
 from streamfer.errors import ExplainError, ModelMissing, QueueUnreachable
+from streamfer.jobs.connection import connect
 from streamfer.jobs.images import encode
 from streamfer.jobs.memory import MemoryQueue
 from streamfer.jobs.worker import Heartbeat, Janitor, connect_patiently, one_line, patiently
@@ -106,7 +108,7 @@ def test_a_job_that_came_back_works_alone() -> None:
     queue.get("killed", 2)
     put(queue, "c", "d")
     time.sleep(0.07)
-    work(queue, backend)
+    expllm.run(Config(explain=Explain(batch=4, wait_s=0.03)), queue, backend, once=True)
     assert sorted(backend.calls) == [["a"], ["b"], ["c", "d"]]
 
 
@@ -224,6 +226,12 @@ def test_a_server_that_goes_away_is_waited_for(method: str, monkeypatch: pytest.
     assert backend.calls == [["a"]] and result(queue, "a").verified  # explained once, although storing failed
 
 
+@pytest.fixture
+def quick_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamfer.jobs.queue.connect", functools.partial(connect, retries=0))
+
+
+@pytest.mark.usefixtures("quick_connect")
 def test_no_server_at_the_start_is_an_error_after_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamfer.jobs.worker.RETRY_S", 0.01)
     began = time.monotonic()
@@ -232,6 +240,7 @@ def test_no_server_at_the_start_is_an_error_after_some_time(monkeypatch: pytest.
     assert 0.04 < time.monotonic() - began < 15
 
 
+@pytest.mark.usefixtures("quick_connect")
 def test_patience_gives_up_when_told_to() -> None:
     stop = threading.Event()
     stop.set()
