@@ -182,6 +182,7 @@ class MotionReading(_ShortRepr):
     step_s: float = 0.0  # time that the displacement covers; 0 on frames skipped at high frame rates
     misfit: float = 0.0  # robust sigma of what the rigid motion leaves over on rigid areas
     geometry: np.ndarray | None = None  # (G,) float32, landmark distances, names in screening/flow.py
+    position: np.ndarray | None = None  # (R, 2) float32, landmarks of the regions, head motion off: noisy but free of drift
 
     @property
     def head(self) -> float:

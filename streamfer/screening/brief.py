@@ -45,9 +45,9 @@ _GROUPS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (LOWER, ("mouth_corner_L", "cheek_L")), (LOWER, ("mouth_corner_R", "cheek_R")),
     (LOWER, ("mouth_corner_L", "mouth_corner_R", "lip_upper", "lip_lower")),
 )  # fmt: skip
-_MEMBERS = np.array([[float(name in names) for name in REGIONS] for _, names in _GROUPS])  # (G, R)
-_SIZES = _MEMBERS.sum(axis=1)
-_HALF = np.array([half for half, _ in _GROUPS])
+MEMBERS = np.array([[float(name in names) for name in REGIONS] for _, names in _GROUPS])  # (G, R)
+SIZES = MEMBERS.sum(axis=1)
+HALF_OF_GROUP = np.array([half for half, _ in _GROUPS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +114,15 @@ class BriefScan:
             return
         values = peaks.resample(times, rows.reshape(len(times), -1, 2), grid_s)
         coefficients, energy = peaks.fit_bank(shapes, values, indices - indices[0] + shapes.before)
-        explained = (coefficients**2).sum(axis=3) @ _MEMBERS.T  # (K, J, G)
-        total = energy @ _MEMBERS.T  # (K, G)
+        explained = (coefficients**2).sum(axis=3) @ MEMBERS.T  # (K, J, G)
+        total = energy @ MEMBERS.T  # (K, G)
         window = shapes.before + shapes.after + 1
-        fit = explained / (total[:, None] - explained + window * NOISE_IED**2 * _SIZES)
-        height = np.sqrt(explained / _SIZES) * shapes.heights[:, None]
+        fit = explained / (total[:, None] - explained + window * NOISE_IED**2 * SIZES)
+        height = np.sqrt(explained / SIZES) * shapes.heights[:, None]
         fit_bump = np.where(height > MIN_HEIGHT_IED, fit, 0.0)[:, shapes.bumps]
         fit_step = fit[:, ~shapes.bumps].max(axis=1)  # (K, G)
         for half in (UPPER, LOWER):
-            groups = np.flatnonzero(half == _HALF)
+            groups = np.flatnonzero(half == HALF_OF_GROUP)
             here = fit_bump[:, :, groups].reshape(len(indices), -1)
             best = here.argmax(axis=1)
             for k, flat in enumerate(best):
@@ -161,14 +161,15 @@ class BriefScan:
         shape = self._bank.shapes[point.shape]
         assert shape.fall_s is not None
         onset_s, offset_s = point.apex_s - shape.rise_s, point.apex_s + shape.fall_s
-        regions = tuple(int(i) for i in np.flatnonzero(_MEMBERS[point.group]))
+        regions = tuple(int(i) for i in np.flatnonzero(MEMBERS[point.group]))
         part = self._moves.between(onset_s - MARGIN_S, offset_s + MARGIN_S)
         times, rows = self._moves.times[part], self._moves.rows[part]
         columns = [2 * i + axis for i in regions for axis in (0, 1)]
         onset_s, offset_s = max(onset_s, float(times[0])), min(offset_s, float(times[-1]))
         apex_s, share = point.apex_s, 0.0
         if len(times) >= 6:
-            onset_s, apex_s, offset_s, share = peaks.refine(times, rows[:, columns], onset_s, apex_s, offset_s, 0.02)
+            knots_s = (onset_s, apex_s, apex_s, offset_s)
+            (onset_s, apex_s, _, offset_s), share = peaks.refine(times, rows[:, columns], knots_s, 0.02)
         return Bump(
             onset_s, apex_s, offset_s, half, regions, point.fit, point.step_fit, max(share, 0.0), point.height
         )

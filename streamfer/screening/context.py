@@ -23,7 +23,8 @@ HEAD_SPEED_IED = 0.6  # IED per second: faster heads leave errors behind
 
 N_FLOW = 2 * len(REGIONS)  # first columns of a row of moves: cumulative x, y of every region
 N_RIGID = 6  # then the cumulative head motion
-MISFIT = N_FLOW + N_RIGID
+POSITION = N_FLOW + N_RIGID  # then the positions of the regions by their landmarks, x, y
+MISFIT = POSITION + N_FLOW
 MOVE_WIDTH = MISFIT + 1
 
 STATE_WIDTH = len(GEOMETRY) + 2  # geometry, yaw, pitch; AU columns follow
@@ -44,6 +45,7 @@ class Surroundings:
     head_bump: float  # IED, how far the head went out and back during the action
     misfit: float  # IED, mean misfit of the rigid motion during the action
     talking: float  # IED, root mean square mouth opening in the syllable band, outside the action
+    agree: float  # movement of the landmarks along that of the flow, as a share of it: about 1 when both saw the same
     opening: float  # IED, how far the lips parted (or closed) with the action
     noise: float  # IED, robust size of brief movement of the same regions outside the action
     busy: float  # IED, the same for the whole half of the face
@@ -71,7 +73,8 @@ def look_around(
         opening = float(_out_and_back(states.times[near], mouth, onset_s, apex_s, offset_s)[0])
     half = _UPPER if any(region in _UPPER for region in regions) else _LOWER
     return Surroundings(
-        blink, blink_lag, head_speed, head_bump, misfit, _talking(states, onset_s, offset_s), abs(opening),
+        blink, blink_lag, head_speed, head_bump, misfit, _talking(states, onset_s, offset_s),
+        _agree(moves, regions, onset_s, apex_s, offset_s), abs(opening),
         _noise(moves, regions, onset_s, offset_s), _noise(moves, half, onset_s, offset_s),
         _yaw_rate(states, onset_s, offset_s),
     )  # fmt: skip
@@ -82,6 +85,21 @@ def _out_and_back(times: np.ndarray, values: np.ndarray, onset_s: float, apex_s:
     at = peaks.resample(times, values, np.array([onset_s, apex_s, offset_s]))
     part = (apex_s - onset_s) / max(offset_s - onset_s, 1e-6)
     return at[1] - (at[0] * (1 - part) + at[2] * part)
+
+
+def _agree(moves: Series, regions: tuple[int, ...], onset_s: float, apex_s: float, offset_s: float) -> float:
+    """Fit of the action's shape to landmarks and to flow, over all frames of it: single landmarks are too noisy."""
+    part = moves.between(onset_s - 0.1, offset_s + 0.1)
+    times = moves.times[part]
+    if len(times) < 5:
+        return 0.0
+    drift = np.linalg.qr(np.column_stack([np.ones(len(times)), times - times[0]]))[0]
+    shape = peaks.bump(times, onset_s, apex_s, offset_s)
+    shape = shape - drift @ (drift.T @ shape)
+    columns = np.array([2 * region + axis for region in regions for axis in (0, 1)])
+    by_flow = shape @ moves.rows[part][:, columns]
+    by_landmarks = shape @ moves.rows[part][:, POSITION + columns]
+    return float(by_flow @ by_landmarks) / (float(by_flow @ by_flow) + 1e-12)
 
 
 def _blink(states: Series, onset_s: float, apex_s: float, offset_s: float) -> tuple[float, float]:

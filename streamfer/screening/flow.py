@@ -13,8 +13,8 @@ How, and why:
   Measured against sparse Lucas-Kanade, Farneback and other presets and sizes in benchmarks/LOG.md:
   as exact as any on real faces and the cheapest, because the regions are far larger than its 8 px patches.
 * The head's own movement is one rigid motion of a 3-D face seen in weak perspective: shift, roll, scale, and
-  turn and nod, which move points in proportion to their depth (six numbers, linear). It is fitted by iteratively
-  reweighted least squares (Tukey) with most weight on nose bridge, eye corners, forehead and temples.
+  turn and nod, which move points in proportion to their depth (linear in a few numbers). It is fitted by iteratively
+  reweighted least squares (Tukey) with most weight on nose bridge, forehead and temples.
 * Above `MAX_RATE_HZ` frames are skipped (step_s = 0): between frames 5 ms apart movement drowns in noise, and
   adding many small steps adds their noise up. The next measured frame covers the whole step.
 
@@ -73,8 +73,15 @@ _PRIOR = np.concatenate(
     [np.full(len(p), _LID_WEIGHT if "lid" in name else _OFF_RIGID_WEIGHT) for name, p in REGION_POINTS.items()]
     + [np.ones(len(RIGID_POINTS))]
 )
+_COUNTS_COLUMN = np.array(_COUNTS)[:, None]
+_CENTRE = np.array([CROP_PX / 2, CROP_PX * EYES_HEIGHT])  # of the inner eye corners, in the crop
 _ANCHORS = np.array([133, 362, 4, 152])
-_RIDGE = np.diag([0.0, 0.0, 1e-3, 1e-3, 1e-2, 1e-2])  # turn and nod are nearly shifts on a flat face
+_RIDGE = np.diag([0.0, 0.0, 1e-3, 1e-3, 1e-2, 1e-2, 1e-2, 1e-2])  # turn and nod are nearly shifts on a flat face
+# u = a + s x - r y + p z + e x² + f xy and v = b + s y + r x + q z + e xy + f y²: coefficients of
+# (1, x, y, z, x², xy, y²) from (a, b, s, r, p, q, e, f)
+_U, _V = np.zeros((7, 8)), np.zeros((7, 8))
+_U[[0, 1, 2, 3, 4, 5], [0, 2, 3, 4, 6, 7]] = 1, 1, -1, 1, 1, 1
+_V[[0, 2, 1, 3, 5, 6], [1, 2, 3, 5, 6, 7]] = 1, 1, 1, 1, 1, 1
 
 
 @dataclass(slots=True)
@@ -85,6 +92,8 @@ class _Track:
     transform: np.ndarray  # (2, 3), picture to crop, held
     time_s: float
     segment: int
+    reference: np.ndarray  # (N, 2) points of the first usable frame in the upright face, IED
+    reference_depth: np.ndarray
 
 
 class RegionFlow:
@@ -106,25 +115,28 @@ class RegionFlow:
         if last is None:
             transform = upright_transform(face.landmarks)
             crop = _cut(frame.image, transform)
+            shape, depth = _shape(face.landmarks)
             self._tracks[face.track] = _Track(
-                frame.image, crop, face.landmarks, transform, frame.time_s, frame.segment
+                frame.image, crop, face.landmarks, transform, frame.time_s, frame.segment, shape, depth
             )
             return _still(geometry, valid=False)
         step_s = frame.time_s - last.time_s
         if step_s < 0.9 / MAX_RATE_HZ:
             return _still(geometry, valid=True)
+        shape, _ = _shape(face.landmarks)
+        _, position, _ = fit_rigid(last.reference, last.reference_depth, shape - last.reference, rounds=2)
         self._reanchor(last, face.landmarks)
         crop = _cut(frame.image, last.transform)
         points = last.landmarks[_INDEX, :2] @ last.transform[:, :2].T + last.transform[:, 2]
         moved = self._flow_at(last.crop, crop, points)
         scale = float(np.hypot(last.transform[0, 0], last.transform[0, 1])) / CROP_IED_PX
-        centre = np.array([CROP_PX / 2, CROP_PX * EYES_HEIGHT])
         rigid, rest, misfit = fit_rigid(
-            (points - centre) / CROP_IED_PX, last.landmarks[_INDEX, 2] * scale, moved / CROP_IED_PX
+            (points - _CENTRE) / CROP_IED_PX, last.landmarks[_INDEX, 2] * scale, moved / CROP_IED_PX
         )
-        region = np.add.reduceat(rest[:_N_REGION_POINTS], _STARTS, axis=0) / np.array(_COUNTS)[:, None]
         last.image, last.crop, last.landmarks, last.time_s = frame.image, crop, face.landmarks, frame.time_s
-        return MotionReading(REGIONS, region.astype(np.float32), rigid, True, step_s, misfit, geometry)
+        return MotionReading(
+            REGIONS, _by_region(rest), rigid, True, step_s, misfit, geometry, _by_region(position)
+        )
 
     def forget(self, track: int) -> None:
         """Drop what is kept of a track that has ended."""
@@ -157,7 +169,7 @@ def upright_transform(landmarks: np.ndarray) -> np.ndarray:
     cos, sin = float(axis[0]) / norm, float(axis[1]) / norm
     ied = float(np.hypot(*(inner_l - inner_r))) or 1.0
     turn = np.array([[cos, sin], [-sin, cos]]) * (CROP_IED_PX / ied)
-    shift = np.array([CROP_PX / 2, CROP_PX * EYES_HEIGHT]) - turn @ ((inner_l + inner_r) / 2)
+    shift = _CENTRE - turn @ ((inner_l + inner_r) / 2)
     return np.hstack([turn, shift[:, None]])
 
 
@@ -166,51 +178,47 @@ def fit_rigid(
 ) -> tuple[tuple[float, ...], np.ndarray, float]:
     """The rigid head motion in `moved` (N, 2) at `points` (N, 2) with `depth` (N,), all in IED.
 
-    Model: u = a + s x - r y + p z, v = b + r x + s y + q z. Returns (a, b, s, r, p, q), what is left of
-    `moved` (N, 2), and the misfit of the points with a prior weight above one half (robust sigma, IED).
+    Returns its size (shift x, shift y, scale, roll, turn, nod), what is left of `moved` (N, 2), and the misfit of the
+    points with a prior weight above one half (robust sigma, IED). Two more numbers, the bend of the field under
+    perspective (x², xy and xy, y²), are fitted and not returned: they took a quarter off the error on a shaking head.
     """
-    base = np.column_stack([np.ones(len(points)), points, depth])  # (N, 4): 1, x, y, z
+    x, y = points[:, 0], points[:, 1]
+    base = np.column_stack([np.ones(len(points)), x, y, depth, x * x, x * y, y * y])  # (N, 7)
     weight = prior
     sure = prior > 0.5
     rest = moved
     misfit = 0.0
-    solution = np.zeros(6)
+    solution = np.zeros(8)
     for _ in range(rounds):
-        gram = (base * weight[:, None]).T @ base
-        right = (base * weight[:, None]).T @ moved
-        solution = np.linalg.solve(_normal_matrix(gram) + _RIDGE, _normal_right(right))
-        a, b, s, r, p, q = solution
-        rest = moved - base @ np.array([[a, b], [s, r], [-r, s], [p, q]])
+        weighted = (base * weight[:, None]).T
+        gram, right = weighted @ base, weighted @ moved
+        solution = np.linalg.solve(
+            _U.T @ gram @ _U + _V.T @ gram @ _V + _RIDGE, _U.T @ right[:, 0] + _V.T @ right[:, 1]
+        )
+        rest = moved - base @ np.column_stack([_U @ solution, _V @ solution])
         size = np.hypot(rest[:, 0], rest[:, 1])
         misfit = max(1.4826 * float(np.median(size[sure])), 2e-4)
         weight = prior * np.maximum(1 - (size / (4 * misfit)) ** 2, 0.0) ** 2 + 1e-9
-    return tuple(float(value) for value in solution), rest, misfit
-
-
-def _normal_matrix(g: np.ndarray) -> np.ndarray:
-    # columns a, b, s, r, p, q of the model above; g holds the weighted moments of (1, x, y, z)
-    one, x, y, z, xx, xz, yy, yz, zz = g[0, 0], g[0, 1], g[0, 2], g[0, 3], g[1, 1], g[1, 3], g[2, 2], g[2, 3], g[3, 3]
-    return np.array([
-        [one, 0, x, -y, z, 0],
-        [0, one, y, x, 0, z],
-        [x, y, xx + yy, 0, xz, yz],
-        [-y, x, 0, xx + yy, -yz, xz],
-        [z, 0, xz, -yz, zz, 0],
-        [0, z, yz, xz, 0, zz],
-    ])  # fmt: skip
-
-
-def _normal_right(m: np.ndarray) -> np.ndarray:
-    # m (4, 2): weighted moments of (1, x, y, z) with (u, v)
-    return np.array([
-        m[0, 0], m[0, 1], m[1, 0] + m[2, 1], m[1, 1] - m[2, 0], m[3, 0], m[3, 1],
-    ])  # fmt: skip
+    return tuple(float(value) for value in solution[:6]), rest, misfit
 
 
 def _cut(image: np.ndarray, transform: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(
         cv2.warpAffine(image, transform, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR), cv2.COLOR_RGB2GRAY
     )
+
+
+def _by_region(values: np.ndarray) -> np.ndarray:
+    """(N, 2) at the points -> (R, 2) mean of each region."""
+    return (np.add.reduceat(values[:_N_REGION_POINTS], _STARTS, axis=0) / _COUNTS_COLUMN).astype(np.float32)
+
+
+def _shape(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The points in the upright face (N, 2) and their depth (N,), IED."""
+    transform = upright_transform(landmarks)
+    scale = float(np.hypot(transform[0, 0], transform[0, 1])) / CROP_IED_PX
+    points = landmarks[_INDEX, :2] @ transform[:, :2].T + transform[:, 2]
+    return (points - _CENTRE) / CROP_IED_PX, landmarks[_INDEX, 2] * scale
 
 
 def _geometry(landmarks: np.ndarray) -> np.ndarray:
@@ -222,4 +230,4 @@ def _geometry(landmarks: np.ndarray) -> np.ndarray:
 
 def _still(geometry: np.ndarray, valid: bool) -> MotionReading:
     zero = np.zeros((len(REGIONS), 2), np.float32)
-    return MotionReading(REGIONS, zero, (0.0,) * 6, valid, 0.0, 0.0, geometry)
+    return MotionReading(REGIONS, zero, (0.0,) * 6, valid, 0.0, 0.0, geometry, zero)

@@ -1,4 +1,4 @@
-"""Numbers only: finding short bumps and long plateaus in displacement signals sampled in time.
+"""Numbers only: fitting bumps and plateaus to displacement signals sampled in time.
 
 The shape that is looked for is a raised cosine up from onset to apex and down from apex to offset, which is how
 brief facial actions are described (rise medians of 0.15-0.20 s in CASME II, SAMM and CAS(ME)^2). A bank of
@@ -47,10 +47,7 @@ def low_pass(values: np.ndarray, rate_hz: float, corner_hz: float) -> np.ndarray
 
 def bump(times_s: np.ndarray, onset_s: float, apex_s: float, offset_s: float) -> np.ndarray:
     """A raised cosine: 0 up to onset, 1 at apex, 0 from offset on."""
-    rise = np.clip((times_s - onset_s) / max(apex_s - onset_s, 1e-6), 0.0, 1.0)
-    fall = np.clip((offset_s - times_s) / max(offset_s - apex_s, 1e-6), 0.0, 1.0)
-    part = np.where(times_s <= apex_s, rise, fall)
-    return 0.5 - 0.5 * np.cos(np.pi * part)
+    return plateau(times_s, onset_s, apex_s, apex_s, offset_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,40 +109,48 @@ def fit_bank(shapes: Bank, values: np.ndarray, apexes: np.ndarray) -> tuple[np.n
     return coefficients, energy
 
 
-def refine(
-    times_s: np.ndarray, values: np.ndarray, onset_s: float, apex_s: float, offset_s: float, step_s: float
-) -> tuple[float, float, float, float]:
-    """Move onset, apex and offset in ever smaller steps to where a bump explains most of `values` (T, C).
+def plateau(times_s: np.ndarray, onset_s: float, apex_s: float, release_s: float, offset_s: float) -> np.ndarray:
+    """A raised cosine up, 1 from apex to release, a raised cosine down."""
+    rise = np.clip((times_s - onset_s) / max(apex_s - onset_s, 1e-6), 0.0, 1.0)
+    fall = np.clip((offset_s - times_s) / max(offset_s - release_s, 1e-6), 0.0, 1.0)
+    return 0.5 - 0.5 * np.cos(np.pi * np.minimum(rise, fall))
 
-    Returns the three times and the share of energy explained (0-1). `times_s` need not be uniform.
+
+def refine(
+    times_s: np.ndarray, values: np.ndarray, knots_s: tuple[float, float, float, float], step_s: float
+) -> tuple[tuple[float, float, float, float], float]:
+    """Move onset, apex, release and offset in ever smaller steps to where the shape explains most of `values` (T, C).
+
+    Apex and release that start together stay together. Returns the four times and the share of energy explained
+    (0-1), level and slope being free. `times_s` need not be uniform.
     """
     drift = np.linalg.qr(np.column_stack([np.ones(len(times_s)), times_s - times_s.mean()]))[0]
     free = values - drift @ (drift.T @ values)
     energy = float((free * free).sum()) + 1e-12
-
     first_s, last_s = float(times_s[0]), float(times_s[-1])
+    moves = ((0, 1, 0, 0), (0, 0, 1, 0)) if knots_s[2] > knots_s[1] else ((0, 1, 1, 0),)
+    directions = np.array([*moves, (1, 0, 0, 0), (0, 0, 0, 1)], float)
 
-    def explained(at: tuple[float, float, float]) -> float:
-        if not (first_s <= at[0] and at[0] + 0.03 <= at[1] <= at[2] - 0.03 and at[2] <= last_s):
+    def explained(at: np.ndarray) -> float:
+        if not (first_s <= at[0] and at[0] + 0.03 <= at[1] <= at[2] <= at[3] - 0.03 and at[3] <= last_s):
             return -1.0
-        curve = bump(times_s, *at)
+        curve = plateau(times_s, *at)
         curve = curve - drift @ (drift.T @ curve)
         norm = float(curve @ curve)
         return float(((curve @ free) ** 2).sum()) / norm / energy if norm > 1e-9 else -1.0
 
-    best, share = (onset_s, apex_s, offset_s), explained((onset_s, apex_s, offset_s))
+    best = np.array(knots_s)
+    share = explained(best)
     step = step_s
     for _ in range(60):
         if step < 0.003:
             break
         moved = False
-        for i in (1, 0, 2):
-            for sign in (-1, 1):
-                trial = list(best)
-                trial[i] += sign * step
-                value = explained((trial[0], trial[1], trial[2]))
+        for direction in directions:
+            for sign in (-step, step):
+                value = explained(best + sign * direction)
                 if value > share:
-                    best, share, moved = (trial[0], trial[1], trial[2]), value, True
+                    best, share, moved = best + sign * direction, value, True
         if not moved:
             step /= 2
-    return (*best, share)
+    return (float(best[0]), float(best[1]), float(best[2]), float(best[3])), share

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 
+from streamfer.records import Kind
 from streamfer.screening.brief import LOWER, Bump
 from streamfer.screening.context import Surroundings
 
-WEIGHTS: dict[str, float] = {
+MICRO_WEIGHTS: dict[str, float] = {
     "bias": -6.036,
     "log_fit": 0.494,  # energy explained over energy left
     "log_height": 0.342,  # against 0.04 IED
     "log_share": 1.144,  # odds of the energy explained near the action
     "log_step": 0.525,  # bump against plain step
     "log_noise": 1.243,  # height against the recent movement of the same regions
+    "agree": 1.0,  # the landmarks moved the same way, as a share
     "busy": 0.016,  # recent movement of that half of the face, against 0.01 IED
     "large": -5.889,  # higher than micro-expressions are (0.1 IED)
     "short": 0.000,  # shorter than four frames of a 30 fps film
@@ -34,11 +36,35 @@ WEIGHTS: dict[str, float] = {
     "lower_blink": -3.007,
 }
 
+MACRO_WEIGHTS: dict[str, float] = {
+    "bias": -6.036,
+    "log_fit": 0.494,
+    "log_height": 0.342,
+    "log_share": 1.144,
+    "log_step": 0.525,
+    "log_noise": 1.243,
+    "agree": 1.0,
+    "busy": 0.016,
+    "large": -5.889,
+    "short": 0.000,
+    "blink": -1.391,
+    "blink_now": -3.618,
+    "head_speed": -0.728,
+    "head_bump": 0.044,
+    "lower": 1.608,
+    "lower_log_fit": -0.378,
+    "lower_large": -5.083,
+    "lower_talking": -0.095,
+    "lower_opening": -1.027,
+    "lower_busy": -0.390,
+    "lower_blink": -3.007,
+}
+
 BLINK_LAG_S = 0.2  # a blink lasts 0.2-0.5 s: its deepest point this far from an apex is another movement
 
 
 def features(bump: Bump, around: Surroundings) -> dict[str, float]:
-    """The numbers that WEIGHTS names."""
+    """The numbers that the weights are for."""
     lower = 1.0 if bump.half == LOWER else 0.0
     log_fit = _log(bump.fit, 0.1, 30.0)
     large = max(0.0, math.log(max(bump.height, 1e-3) / 0.1))
@@ -51,6 +77,7 @@ def features(bump: Bump, around: Surroundings) -> dict[str, float]:
         "log_share": _log((bump.share + 0.01) / (1.01 - bump.share), 0.1, 50.0),
         "log_step": _log(bump.fit / (bump.step_fit + 0.05), 0.3, 30.0),
         "log_noise": _log(bump.height / (around.noise + 0.003), 0.3, 30.0),
+        "agree": min(max(around.agree, -0.5), 1.5),
         "busy": busy,
         "large": large,
         "short": max(0.0, 0.13 - bump.total_s) / 0.1,
@@ -68,9 +95,10 @@ def features(bump: Bump, around: Surroundings) -> dict[str, float]:
     }
 
 
-def score(numbers: dict[str, float]) -> float:
+def score(numbers: dict[str, float], kind: Kind) -> float:
     """0-1 from `features`."""
-    total = sum(weight * numbers[name] for name, weight in WEIGHTS.items())
+    weights = MICRO_WEIGHTS if kind == "micro" else MACRO_WEIGHTS
+    total = sum(weight * numbers[name] for name, weight in weights.items())
     return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
 
 

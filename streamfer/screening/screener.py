@@ -10,8 +10,8 @@ Promises: an event comes out at most `lookback_s` after its apex, a micro-expres
 no event spans a gap, a cut, a new segment or a time when the face could not be measured; memory per track is bounded;
 the same readings give the same events. Ids depend on source, person, apex, kind and configuration only.
 
-Micro-expressions come from the movement of regions (brief.py), macro-expressions from AU curves and drift-free
-movement (lasting.py). What happens around them (context.py) becomes flags and, with the fit, a score (score.py).
+Micro-expressions come from optical flow (brief.py), macro-expressions from landmarks (lasting.py); AU curves help to name
+what moved (naming.py). What happens around them (context.py) becomes flags and, with the fit, a score (score.py).
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ from streamfer.screening import context, naming, score
 from streamfer.screening.brief import AFTER_DECISION_S, HALF_OF_REGION, BriefScan, Bump
 from streamfer.screening.context import N_FLOW, STATE_WIDTH, Surroundings
 from streamfer.screening.flow import GEOMETRY, REGIONS
+from streamfer.screening.lasting import DECISION_S, LastingScan
 from streamfer.screening.peaks import resample
 from streamfer.screening.series import Series
 
 MAX_GAP_S = 0.25  # a longer pause between two readings of a track ends the stretch
 EDGE_S = 0.1  # an event that begins or ends so near to the edge of a stretch is flagged
+LENGTH_TOLERANCE = 1.1  # measured lengths are a few per cent off
 MIN_STRETCH_S = 0.4  # shorter presence is not screened
 FPS_TOLERANCE = 0.95  # 24.98 fps is 25 fps
 Record = Callable[[dict[str, object]], None]
@@ -50,6 +52,8 @@ class _Stretch:
     states: Series
     columns: tuple[str, ...]
     brief: BriefScan
+    lasting: LastingScan
+    told: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=16))  # onset, offset of events
     sum_flow: np.ndarray = field(default_factory=lambda: np.zeros(context.MOVE_WIDTH))
     end_s: float | None = None
 
@@ -85,7 +89,9 @@ class Screener:
     @property
     def lookback_s(self) -> float:
         """An event comes out at most so long after its apex."""
-        return (self.config.macro_max_s if self.config.macro else self.config.micro_max_s) + AFTER_DECISION_S
+        if not self.config.macro:
+            return AFTER_DECISION_S
+        return max(AFTER_DECISION_S, self.config.macro_max_s * LENGTH_TOLERANCE + DECISION_S)
 
     @property
     def micro_enabled(self) -> bool:
@@ -146,7 +152,7 @@ class Screener:
         moves = Series(context.MOVE_WIDTH)
         return _Stretch(
             reading.segment, reading.time_s, first, moves, Series(STATE_WIDTH + len(columns)), columns,
-            BriefScan(moves, reading.time_s),
+            BriefScan(moves, reading.time_s), LastingScan(moves, reading.time_s),
         )  # fmt: skip
 
     def _append(self, stretch: _Stretch, reading: Reading) -> None:
@@ -162,8 +168,10 @@ class Screener:
         if first or (motion is not None and motion.step_s > 0):
             if motion is not None and not first:
                 stretch.sum_flow[:N_FLOW] += motion.flow.reshape(-1)
-                stretch.sum_flow[N_FLOW : context.MISFIT] += motion.rigid
+                stretch.sum_flow[N_FLOW : context.POSITION] += motion.rigid
                 stretch.sum_flow[context.MISFIT] = motion.misfit
+                if motion.position is not None:
+                    stretch.sum_flow[context.POSITION : context.MISFIT] = motion.position.reshape(-1)
             stretch.moves.append(reading.time_s, reading.frame, stretch.sum_flow)
         keep_s = reading.time_s - self._memory_s
         stretch.moves.trim(keep_s)
@@ -180,7 +188,7 @@ class Screener:
     def _scan(self, number: int, track: _Track, now_s: float) -> list[Event]:
         stretch = track.stretch
         assert stretch is not None
-        return self._report(self._brief(number, track, stretch, stretch.brief.push(now_s)))
+        return self._events(number, track, stretch, now_s, end=False)
 
     def _end_stretch(self, number: int, track: _Track) -> list[Event]:
         stretch, track.stretch = track.stretch, None
@@ -190,52 +198,67 @@ class Screener:
         if stretch.end_s - stretch.start_s < MIN_STRETCH_S:
             self.counts["stretch_too_short"] += 1
             return []
-        return self._report(self._brief(number, track, stretch, stretch.brief.push(stretch.end_s, end=True)))
+        return self._events(number, track, stretch, stretch.end_s, end=True)
 
-    def _brief(
-        self, number: int, track: _Track, stretch: _Stretch, bumps: list[tuple[Bump, ...]]
-    ) -> list[Event]:
-        """Micro-expressions among the bumps; those of both halves of the face at the same time are one event."""
+    def _events(self, number: int, track: _Track, stretch: _Stretch, now_s: float, end: bool) -> list[Event]:
         events = []
-        for together in bumps:
-            judged = [(bump, *found) for bump in together if (found := self._judge(number, stretch, bump)) is not None]
-            if not judged:
-                continue
-            bump, value, flags = max(judged, key=lambda item: item[1])
-            halves = {item[0].half for item in judged}
-            times_s = (bump.onset_s, bump.apex_s, bump.offset_s)
-            events.append(self._event(number, track, stretch, "micro", times_s, value, flags, halves))
-        return events
+        if self.config.micro:
+            for together in stretch.brief.push(now_s, end):
+                events += self._decide(number, track, stretch, "micro", together)
+        if self.config.macro:
+            for together in stretch.lasting.push(now_s, end):
+                events += self._decide(number, track, stretch, "macro", together)
+        return self._report(events)
 
-    def _judge(self, number: int, stretch: _Stretch, bump: Bump) -> tuple[float, list[str]] | None:
-        """Score and flags of a bump, or None when it is no micro-expression; the reason is counted."""
-        self.counts["bumps"] += 1
-        if bump.total_s > self.config.micro_max_s * 1.1:
-            self.counts["bump_too_long"] += 1
+    def _decide(
+        self, number: int, track: _Track, stretch: _Stretch, kind: Kind, together: tuple[Bump, ...]
+    ) -> list[Event]:
+        """The event that the bumps of one moment (one in each half of the face at most) make, if any."""
+        judged = [(bump, *found) for bump in together if (found := self._judge(number, stretch, kind, bump)) is not None]
+        if not judged:
+            return []
+        bump, value, flags = max(judged, key=lambda item: item[1])
+        times_s = (bump.onset_s, bump.apex_s, bump.offset_s)
+        if any(_overlap(times_s, told) > 0.5 for told in stretch.told):
+            self.counts["told_already"] += 1
+            return []
+        stretch.told.append((times_s[0], times_s[2]))
+        halves = {item[0].half for item in judged}
+        return [self._event(number, track, stretch, kind, times_s, value, flags, halves)]
+
+    def _judge(self, number: int, stretch: _Stretch, kind: Kind, bump: Bump) -> tuple[float, list[str]] | None:
+        """Score and flags of a bump, or None when it is no event of that kind; the reason is counted."""
+        self.counts[f"{kind}_candidates"] += 1
+        flags = []
+        limit_s = self.config.micro_max_s * LENGTH_TOLERANCE
+        if (bump.total_s > limit_s) != (kind == "macro") or bump.total_s > self.config.macro_max_s * LENGTH_TOLERANCE:
+            self.counts[f"{kind}_other_length"] += 1
             return None
         fps = _fps(stretch.states, bump.onset_s, bump.offset_s)
-        if not self.config.micro or fps < self.config.min_fps * FPS_TOLERANCE:
-            self.counts["micro_disabled"] += 1
-            return None
-        degraded = fps < self.config.full_fps * FPS_TOLERANCE
-        if degraded and bump.total_s * fps < 3.0:
-            self.counts["too_few_frames"] += 1
-            return None
+        if kind == "micro":
+            if fps < self.config.min_fps * FPS_TOLERANCE:
+                self.counts["micro_disabled"] += 1
+                return None
+            if fps < self.config.full_fps * FPS_TOLERANCE:
+                flags.append("low_fps")
+                if bump.total_s * fps < 3.0:
+                    self.counts["micro_too_few_frames"] += 1
+                    return None
         around = context.look_around(
             stretch.moves, stretch.states, bump.regions, bump.onset_s, bump.apex_s, bump.offset_s
         )
         numbers = score.features(bump, around)
-        value = score.score(numbers)
+        value = score.score(numbers, kind)
         if self._record is not None:
             self._record({
-                "time_s": bump.apex_s, "track": number, "stage": "bump", "onset_s": bump.onset_s,
+                "time_s": bump.apex_s, "track": number, "stage": kind, "onset_s": bump.onset_s,
                 "offset_s": bump.offset_s, "score": value, "regions": " ".join(REGIONS[i] for i in bump.regions),
                 **numbers,
             })  # fmt: skip
         if value < self.config.min_score:
-            self.counts["below_min_score"] += 1
+            self.counts[f"{kind}_below_min_score"] += 1
             return None
-        return value, _flags(stretch, bump.onset_s, bump.offset_s, around) + (["low_fps"] if degraded else [])
+        return value, flags + _flags(stretch, bump.onset_s, bump.offset_s, around)
 
     def _event(
         self, number: int, track: _Track, stretch: _Stretch, kind: Kind,
@@ -245,7 +268,7 @@ class Screener:
         onset, apex, offset = (states.nearest(time_s) for time_s in times_s)
         apex = min(max(apex, onset), offset)
         moments = [Moment(int(states.frames[i]), float(states.times[i])) for i in (onset, apex, offset)]
-        displacement = _displacement(stretch.moves, times_s)
+        displacement = _displacement(stretch.moves, times_s, 0 if kind == "micro" else context.POSITION)
         # speech below a raised brow is no part of the event
         displacement[[half not in halves for half in HALF_OF_REGION]] = 0.0
         curves = {
@@ -283,12 +306,17 @@ class Screener:
         return out
 
 
-def _displacement(moves: Series, times_s: tuple[float, float, float]) -> np.ndarray:
+def _overlap(times_s: tuple[float, float, float], told: tuple[float, float]) -> float:
+    shared = min(times_s[2], told[1]) - max(times_s[0], told[0])
+    return shared / (max(times_s[2], told[1]) - min(times_s[0], told[0]))
+
+
+def _displacement(moves: Series, times_s: tuple[float, float, float], column: int) -> np.ndarray:
     """(R, 2) from rest to apex; rest is the line from onset to offset, so that drift is no movement."""
     if len(moves) < 2:
         return np.zeros((len(REGIONS), 2))
     onset_s, apex_s, offset_s = times_s
-    at = resample(moves.times, moves.rows[:, :N_FLOW], np.array(times_s))
+    at = resample(moves.times, moves.rows[:, column : column + N_FLOW], np.array(times_s))
     part = (apex_s - onset_s) / max(offset_s - onset_s, 1e-6)
     return (at[1] - at[0] * (1 - part) - at[2] * part).reshape(-1, 2)
 

@@ -3,7 +3,7 @@
     python -m streamfer.training.fit_screening ROWS.csv [--prior 1.0]
 
 ROWS has one line per bump: the numbers of `score.features` and `hit` (1 when the bump overlaps a true
-micro-expression with IoU >= 0.5). It is made from `output.signals` of clips with known truth; tuning and reporting
+event of its kind with IoU >= 0.5). It is made from `output.signals` of clips with known truth; tuning and reporting
 clips must be different people and seeds. Prints the table to paste into score.py. Newton's method with a Gaussian
 prior (`--prior`, its standard deviation per feature); no other dependency.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from streamfer.screening.score import WEIGHTS
+from streamfer.screening.score import MICRO_WEIGHTS
 
 
 def fit(numbers: np.ndarray, hits: np.ndarray, importance: np.ndarray, prior: float, rounds: int = 50) -> np.ndarray:
@@ -51,10 +51,10 @@ def main(rows: Path, prior: float) -> None:
     import pandas as pd
 
     table = pd.read_csv(rows)
-    numbers = table[list(WEIGHTS)].to_numpy(float)
+    numbers = table[list(MICRO_WEIGHTS)].to_numpy(float)
     hits = table["hit"].to_numpy(float)
     importance = table["importance"].to_numpy(float) if "importance" in table else np.ones(len(table))
-    for name, weight in zip(WEIGHTS, fit(numbers, hits, importance, prior), strict=True):
+    for name, weight in zip(MICRO_WEIGHTS, fit(numbers, hits, importance, prior), strict=True):
         print(f'    "{name}": {weight:.3f},')
 
 
