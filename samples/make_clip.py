@@ -85,7 +85,7 @@ def portrait_clip(
             panels = []
             for i, person in enumerate(people):
                 drawn, box = person.draw(float(t), times, plans[i], heads[i])
-                boxes[i][k] = box + [i * width, 0, 0, 0]
+                boxes[i][k] = box + np.array([i * width, 0, 0, 0])
                 panels.append(drawn)
             yield sensor.take(np.hstack(panels), float(t))
 
