@@ -98,8 +98,9 @@ class SourceCounts:
     """What happened while reading, grown by the reader. Nothing is dropped without being counted here."""
 
     decoded: int = 0  # frames delivered
-    damaged: int = 0  # packets or frames that could not be decoded
+    damaged: int = 0  # packets that could not be decoded, and frames withheld because they show that damage
     time_not_advancing: int = 0  # frames dropped because their PTS did not grow
+    time_restarts: int = 0  # the stream's clock jumped back and ran on: a new segment, time goes on
     without_time: int = 0  # frames without a PTS, dropped
     missing: int = 0  # folders of frames: numbers that no file has; time passes, nothing is made up
     duplicated: int = 0  # frames equal to the one before (delivered, but counted: telecine, frozen camera)
