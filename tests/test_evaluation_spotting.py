@@ -201,3 +201,111 @@ def test_matching_properties(truths: list[Spot], predictions: list[Spot], random
     random.shuffle(shuffled)
     assert evaluate(truths, shuffled).counts() == counts
     assert evaluate(truths, truths).counts().hits == len(truths)
+
+
+# -------------------------------------------------------------------------- the benchmark built on it
+
+
+@pytest.fixture(scope="module")
+def quick_set(tmp_path_factory: pytest.TempPathFactory):
+    """The truth files of the quick reporting clips, without their pictures."""
+    import json
+
+    import numpy as np
+
+    from benchmarks.spotting import recipes
+    from samples.planted import plan, truth
+
+    folder = tmp_path_factory.mktemp("clips")
+    clips = recipes("reporting", quick=True)
+    for clip in clips:
+        times = np.arange(round(clip.seconds * clip.fps)) / clip.fps
+        told = truth(
+            [("A", plan(times, clip.wish, clip.seed))], times, [np.zeros((len(times), 4))], [50.0], {"fps": clip.fps}
+        )
+        (folder / f"{clip.name}.json").write_text(json.dumps(told))
+    return clips, folder
+
+
+def test_benchmark_perfect(quick_set) -> None:
+    from benchmarks.spotting import read_truth, report
+
+    clips, folder = quick_set
+    found = {clip.name: read_truth(folder / f"{clip.name}.json")[0] for clip in clips}
+    text = report(clips, found, folder, "perfect")
+    # micro: 5 clips of 6; precision, recall, F1, any kind all one, no apex error, no false alarms
+    assert "| 30 | 0.02 | micro | 30 | 1.00 | 1.00 | 1.00 | 1.00 | 0 | 0 | 0.0 |" in text
+    assert "| 30 | 0.10 | macro | 10 | 1.00 | 1.00 | 1.00 | 1.00 | 0 | 0 | 0.0 |" in text
+    assert "- overall: F1 1.00 (1.00-1.00)" in text
+    assert "- 30 fps: below 0.02 IED" in text
+    assert "| nothing: talking | 0.75 | 0 | 0 | 0.0 | 0.0 |" in text
+    assert "Reporting clips (seeds 100-108); no option was chosen on these." in text
+
+
+def test_benchmark_empty(quick_set) -> None:
+    from benchmarks.spotting import report
+
+    clips, folder = quick_set
+    text = report(clips, {clip.name: [] for clip in clips}, folder, "empty")
+    assert "| 30 | 0.10 | micro | 30 | – | 0.00 | 0.00 | 0.00 | – | – | 0.0 |" in text
+    assert "- overall: F1 0.00 (0.00-0.00)" in text
+    assert "- 30 fps: above 0.10 IED" in text
+
+
+def test_benchmark_wrong_kind_and_false_alarms(quick_set) -> None:
+    from dataclasses import replace
+
+    from benchmarks.spotting import read_truth, report
+
+    clips, folder = quick_set
+    other = {"micro": "macro", "macro": "micro"}
+    found = {
+        clip.name: [replace(s, kind=other[s.kind]) for s in read_truth(folder / f"{clip.name}.json")[0]]
+        for clip in clips
+    }  # fmt: skip
+    text = report(clips, found, folder, "wrong kinds")
+    # 5 clips of 18 s = 1.5 minutes; ten macro events were called micro
+    assert "| 30 | 0.06 | micro | 30 | 0.00 | 0.00 | 0.00 | 1.00 | – | – | 6.7 |" in text
+
+
+def test_benchmark_refuses_gaps_and_mixtures(quick_set) -> None:
+    from benchmarks.spotting import SEEDS, recipes, report
+
+    clips, folder = quick_set
+    with pytest.raises(KeyError, match="nothing about portrait_30fps_a02_s100"):
+        report(clips, {clip.name: [] for clip in clips[1:]}, folder, "gap")
+    with pytest.raises(ValueError, match="never mixed"):
+        mixed = [*clips, *recipes("tuning", quick=True)]
+        report(mixed, {clip.name: [] for clip in mixed}, folder, "mixed")
+    assert not set(SEEDS["tuning"]) & set(SEEDS["reporting"])
+    for split, seeds in SEEDS.items():
+        made = recipes(split, calm=["a.mp4"], talking=["b.mp4"])
+        assert all(clip.seed in seeds for clip in made)
+        assert len({clip.name for clip in made}) == len(made)
+
+
+def test_half_recall() -> None:
+    from benchmarks.spotting import half_recall
+
+    # recall 0, .5, 1 around .04: the middle is .04
+    assert half_recall([0.02, 0.04, 0.08], [0, 10, 20], [20, 20, 20]) == pytest.approx(0.04, rel=0.05)
+    # a step between .04 and .06 lies between them
+    assert 0.04 < half_recall([0.02, 0.04, 0.06, 0.10], [0, 0, 30, 30], [30] * 4) < 0.06
+    assert math.isnan(half_recall([0.02, 0.04], [0, 0], [20, 20]))
+
+
+def test_naive_rises_on_a_drawn_signal() -> None:
+    import numpy as np
+
+    from benchmarks.naive_spotter import rises
+    from samples.motion import rise_and_fall
+
+    t = np.arange(600) / 30
+    path = np.zeros((600, 6, 2))
+    path[:, 2, 1] = -0.06 * rise_and_fall(t, 5.0, 5.2, 0.0, 5.45) - 0.09 * rise_and_fall(t, 12.0, 12.5, 0.5, 14.0)
+    found = rises("clip", np.arange(600), t, path, 0.025)
+    assert [s.kind for s in found] == ["micro", "macro"]
+    assert abs(found[0].apex.frame - 156) <= 1  # type: ignore[union-attr]
+    truths = [spot(150, 164, "micro", "clip"), spot(360, 420, "macro", "clip")]
+    assert evaluate(truths, found).counts().hits == 2
+    assert rises("clip", np.arange(600), t, path * 0, 0.025) == []
