@@ -29,6 +29,7 @@ FALLS_S = (0.25, 0.5, 0.9, 1.5)
 SHORTEST_S, LONGEST_S = 0.6, 8.0
 MARGIN_S = 0.35
 SETTLE_S = 0.4
+SETTLING_S = 0.3  # the first landmarks of a track have not settled on the face yet
 NOISE_IED = 0.008
 MIN_HEIGHT_IED = 0.02
 MIN_FIT = 1.0
@@ -123,7 +124,7 @@ class LastingScan:
             fit = by_region / (np.maximum(total - by_region, 0.0) + floor)
             height = np.sqrt(by_region / SIZES) * bank.heights[:, None]
             end_s = index / GRID_HZ
-            begins = end_s + bank.knots_s[:, 0] >= self._start_s
+            begins = end_s + bank.knots_s[:, 0] >= self._start_s + SETTLING_S
             fit = np.where((height >= MIN_HEIGHT_IED) & begins[:, None], fit, 0.0)
             if end_s - MARGIN_S > now_s:
                 continue
@@ -177,6 +178,9 @@ class LastingScan:
         if len(times) < 8:
             return bump
         knots_s = (max(knots_s[0], float(times[0])), knots_s[1], knots_s[2], min(knots_s[3], float(times[-1])))
+        if times[0] < self._start_s + SETTLING_S:
+            kept = times >= self._start_s + SETTLING_S / 2
+            times, rows = times[kept], rows[kept]
         columns = [POSITION + 2 * i + axis for i in regions for axis in (0, 1)]
         knots_s, share = peaks.refine(times, rows[:, columns], knots_s, 0.08)
         return replace(bump, onset_s=knots_s[0], apex_s=knots_s[1], offset_s=knots_s[3], share=max(share, 0.0))

@@ -13,51 +13,51 @@ from streamfer.screening.brief import LOWER, Bump
 from streamfer.screening.context import Surroundings
 
 MICRO_WEIGHTS: dict[str, float] = {
-    "bias": -6.036,
-    "log_fit": 0.494,  # energy explained over energy left
-    "log_height": 0.342,  # against 0.04 IED
-    "log_share": 1.144,  # odds of the energy explained near the action
-    "log_step": 0.525,  # bump against plain step
-    "log_noise": 1.243,  # height against the recent movement of the same regions
-    "agree": 1.0,  # the landmarks moved the same way, as a share
-    "busy": 0.016,  # recent movement of that half of the face, against 0.01 IED
-    "large": -5.889,  # higher than micro-expressions are (0.1 IED)
-    "short": 0.000,  # shorter than four frames of a 30 fps film
-    "blink": -1.391,  # the eyes closed meanwhile, by this share beyond 0.15
-    "blink_now": -3.618,  # and were most closed at the very apex
-    "head_speed": -0.728,  # IED/s
-    "head_bump": 0.044,  # the head went out and back with it, against the height
-    "lower": 1.608,  # the lower face, and for it alone:
-    "lower_log_fit": -0.378,
-    "lower_large": -5.083,
-    "lower_talking": -0.095,  # mouth rhythm
-    "lower_opening": -1.027,  # the lips parted, against the height
-    "lower_busy": -0.390,
-    "lower_blink": -3.007,
+    "bias": -3.065,
+    "log_fit": 0.812,  # energy explained over energy left
+    "log_height": -0.184,  # against 0.04 IED
+    "log_share": 1.021,  # odds of the energy explained near the action
+    "log_step": 0.618,  # bump against plain step
+    "log_noise": -0.710,  # height against the recent movement of the same regions
+    "agree": 0.968,  # the landmarks moved the same way, as a share
+    "busy": 0.051,  # recent movement of that half of the face, against 0.01 IED
+    "large": -4.185,  # higher than micro-expressions are (0.1 IED)
+    "short": -14.401,  # shorter than four frames of a 30 fps film
+    "blink": -3.952,  # the eyes closed meanwhile, by this share beyond 0.15
+    "blink_now": -5.168,  # and were most closed at the very apex
+    "head_speed": -0.606,  # IED/s
+    "head_bump": -1.011,  # the head went out and back with it, against the height
+    "lower": 1.035,  # the lower face, and for it alone:
+    "lower_log_fit": -0.124,
+    "lower_large": -3.674,
+    "lower_talking": -1.184,  # mouth rhythm
+    "lower_opening": -0.123,  # the lips parted, against the height
+    "lower_busy": -0.804,
+    "lower_blink": -0.613,
 }
 
 MACRO_WEIGHTS: dict[str, float] = {
-    "bias": -6.036,
-    "log_fit": 0.494,
-    "log_height": 0.342,
-    "log_share": 1.144,
-    "log_step": 0.525,
-    "log_noise": 1.243,
-    "agree": 1.0,
-    "busy": 0.016,
-    "large": -5.889,
+    "bias": 3.225,
+    "log_fit": 0.010,
+    "log_height": -1.283,
+    "log_share": 1.112,
+    "log_step": -3.162,
+    "log_noise": 1.460,
+    "agree": -0.219,
+    "busy": -0.669,
+    "large": 0.759,
     "short": 0.000,
-    "blink": -1.391,
-    "blink_now": -3.618,
-    "head_speed": -0.728,
-    "head_bump": 0.044,
-    "lower": 1.608,
-    "lower_log_fit": -0.378,
-    "lower_large": -5.083,
-    "lower_talking": -0.095,
-    "lower_opening": -1.027,
-    "lower_busy": -0.390,
-    "lower_blink": -3.007,
+    "blink": -1.513,
+    "blink_now": 1.091,
+    "head_speed": -0.313,
+    "head_bump": 0.470,
+    "lower": -1.923,
+    "lower_log_fit": 0.875,
+    "lower_large": -0.037,
+    "lower_talking": 0.375,
+    "lower_opening": 1.145,
+    "lower_busy": -0.441,
+    "lower_blink": -0.057,
 }
 
 BLINK_LAG_S = 0.2  # a blink lasts 0.2-0.5 s: its deepest point this far from an apex is another movement
