@@ -13,11 +13,12 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from streamfer.config import Config, mask
 from streamfer.errors import QueueError, StreamferError
@@ -42,6 +43,7 @@ class Explainer:
         self._stack = contextlib.ExitStack()
         self._client: ExplainClient | None = None
         self._worker: subprocess.Popen[bytes] | None = None
+        self._worker_log: IO[bytes] | None = None
         self._waiting: set[str] = set()
         self.failed: StreamferError | None = None
 
@@ -81,6 +83,11 @@ class Explainer:
         results: list[Result] = []
         last = time.monotonic()
         while self._waiting and self.failed is None and not (stop and stop.is_set()):
+            try:
+                self._check_worker()
+            except QueueError as error:
+                self._fail(error)
+                break
             new = self.poll()
             results += new
             if new:
@@ -90,12 +97,21 @@ class Explainer:
                     "%d explanations did not come within %.0f s", len(self._waiting), self._config.explain.timeout_s
                 )
                 break
-            elif self._worker is not None and self._worker.poll() is not None:
-                self._fail(QueueError(f"the explanation worker ended with exit code {self._worker.returncode}"))
             else:
                 time.sleep(0.02)
         self._waiting.clear()
         return results
+
+    def _check_worker(self) -> None:
+        """Raises QueueError when the private worker has ended, with the last thing that it said."""
+        if self._worker is None or self._worker.poll() is None:
+            return
+        assert self._worker_log is not None
+        self._worker_log.seek(0)
+        said = self._worker_log.read().decode(errors="replace").strip().splitlines()
+        raise QueueError(
+            f"the explanation worker ended with exit code {self._worker.returncode}: {(said or ['no word'])[-1]}"
+        )
 
     def _took(self, results: list[Result]) -> list[Result]:
         mine = [result for result in results if result.id in self._waiting]
@@ -128,10 +144,13 @@ class Explainer:
 
         # the whole configuration goes along, so that the private worker explains with the same options
         config_file = self._stack.enter_context(_temporary_file(to_yaml(self._config)))
+        self._worker_log = self._stack.enter_context(tempfile.TemporaryFile())
         self._worker = subprocess.Popen(
             [sys.executable, "-m", "workers.expllm", "--redis", url, "--config", config_file, "--with-parent"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            stderr=self._worker_log,
+            start_new_session=True,  # Ctrl-C is for the analysis, which ends its worker itself
             env={**os.environ, "PYTHONWARNINGS": "ignore"},
         )
         self._stack.callback(self._stop_worker)
@@ -147,9 +166,7 @@ class Explainer:
 
 
 @contextlib.contextmanager
-def _temporary_file(text: str):  # type: ignore[no-untyped-def]
-    import tempfile
-
+def _temporary_file(text: str) -> Iterator[str]:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -68,9 +68,9 @@ class Resume:
         )
         for chunk in _chunks(path):
             recent = chunk[(chunk["timestamp"] >= resume.warm_from_s) & (chunk["success"] == 1)]
-            for row in recent.itertuples(index=False):
-                box = Box(row.box_x, row.box_y, row.box_w, row.box_h)
-                resume._boxes.setdefault(int(row.frame), []).append((int(row.face_id), str(row.person or ""), box))
+            for row in recent[["frame", "face_id", "person", "box_x", "box_y", "box_w", "box_h"]].to_numpy():
+                frame, track, person, *box = row
+                resume._boxes.setdefault(int(frame), []).append((int(track), str(person), Box(*map(float, box))))
         return resume
 
     def gallery(self, shared: Gallery | None) -> Gallery | None:
@@ -117,8 +117,7 @@ class Resume:
         """False for an event that is on disk already, even when the warm-up moved it by a frame or two."""
         return not any(
             event.id == old.id
-            or (event.person, event.kind) == (old.person, old.kind)
-            and _overlap_s(event, old) > _SAME_EVENT
+            or ((event.person, event.kind) == (old.person, old.kind) and _overlap_s(event, old) > _SAME_EVENT)
             for old in self.events
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from typing import Any
 
 from streamfer.progress import Progress
 from streamfer.records import SourceInfo
@@ -26,7 +27,7 @@ class TerminalProgress(Progress):
     def __init__(self) -> None:
         super().__init__()
         self._next = 0.0
-        self._live = None
+        self._live: Any = None  # a rich Progress; rich is imported when it is shown
 
     def start(self, info: SourceInfo) -> None:
         from rich.console import Console

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from streamfer.cli._common import config_options, load_config, logging_options
+
+if TYPE_CHECKING:
+    from streamfer.config import Config
 
 
 @click.command(
@@ -85,7 +88,7 @@ def command(
 
     paths = expand(sources)
     if enqueue:
-        return _enqueue(paths, config, assignments, options)
+        return _enqueue(paths, config)
 
     from streamfer.cli._progress import progress_for
     from streamfer.runs import analyze_all, exit_code
@@ -118,14 +121,31 @@ def _neutral(segments: tuple[str, ...]) -> dict[str, str] | None:
     return stated or None
 
 
-def _enqueue(paths: list[Path], config: Any, assignments: tuple[str, ...], options: dict[str, Any]) -> int:
-    from streamfer.enqueue import enqueue_videos
+def _enqueue(paths: list[Path], config: Config) -> int:
+    """One job per source. Paths are made absolute: workers see the same shared storage."""
     from streamfer.errors import UsageError
+    from streamfer.jobs.queue import open_queue
+    from workers.enqueue import submit, video_job
 
     if config.queue.url is None:
         raise UsageError(
             "--enqueue needs --redis URL: the server from which `streamfer worker screen` takes the videos"
         )
-    queued, known = enqueue_videos(paths, config)
-    click.echo(f"{queued} videos queued, {known} were queued before", err=True)
+    queue = open_queue(config.queue, "video")
+    output, options = str(Path(config.output.folder).resolve()), _changed(config)
+    replies = [submit(queue, video_job(str(path.resolve()), output, options)) for path in paths]
+    click.echo(f"{replies.count('queued')} videos queued, {replies.count('duplicate')} were queued before", err=True)
     return 0
+
+
+def _changed(config: Config) -> dict[str, Any]:
+    """Dotted keys of what is not a default; the queue is the worker's own, the folder travels separately."""
+    from streamfer.config import Config
+
+    now, default = config.model_dump(mode="json"), Config().model_dump(mode="json")
+    return {
+        f"{section}.{key}": value
+        for section, options in now.items()
+        for key, value in options.items()
+        if section != "queue" and (section, key) != ("output", "folder") and value != default[section][key]
+    }

@@ -1,0 +1,156 @@
+"""report.html in a real browser: an event can be chosen, filters work, nothing is injected, nothing is fetched."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from streamfer.reporting import write_formats
+from tests.analyses import HOSTILE, write_folder
+
+pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-sync --allow-file-access-from-files"
+).split()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    program, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if not (program and driver):
+        message = "needs Chromium and its driver: apt-get install chromium chromium-driver"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_folder(tmp_path_factory.mktemp("out"))
+    write_formats(folder, ["html"])
+    return folder / "report.html"
+
+
+def open_report(browser: webdriver.Chrome, report: Path, width: int = 1280) -> None:
+    browser.get_log("browser"), browser.get_log("performance")
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    )
+    browser.get("about:blank")
+    browser.get(report.as_uri())
+    WebDriverWait(browser, 20).until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".plot svg")) > 0)
+
+
+def rows(browser: webdriver.Chrome) -> list[str]:
+    return [row.get_attribute("data-id") for row in browser.find_elements(By.CSS_SELECTOR, "#events tbody tr")]
+
+
+def test_a_click_shows_pictures_tables_and_words(browser: webdriver.Chrome, report: Path) -> None:
+    open_report(browser, report)
+    browser.find_element(By.CSS_SELECTOR, "tr[data-id='P1-micro-1200']").click()
+    detail = browser.find_element(By.ID, "detail")
+    WebDriverWait(browser, 10).until(
+        lambda b: (
+            b.execute_script(
+                "return [...document.querySelectorAll('#detail img')].filter(i => i.naturalWidth > 0).length"
+            )
+            == 3
+        )
+    )
+    for expected in (
+        "micro",
+        "lip corner puller",
+        "left side",
+        "2.5",
+        "up-right",
+        "happiness",
+        "each claim measured",
+        "talking",
+    ):
+        assert expected in detail.text, expected
+    assert HOSTILE in detail.text, "hostile text is shown as text"
+
+
+def test_a_click_on_a_mark_of_a_lane_chooses_its_event(browser: webdriver.Chrome, report: Path) -> None:
+    open_report(browser, report)
+    browser.execute_script(
+        "const p = document.querySelectorAll('.plot')[1]; const i = p.data.findIndex(t => t.name === 'macro');"
+        "p.emit('plotly_click', {points: [{customdata: p.data[i].customdata[0]}]});"
+    )
+    assert "P2" in browser.find_element(By.CSS_SELECTOR, "#detail h2").text
+
+
+def test_unverified_words_are_marked_with_the_reason(browser: webdriver.Chrome, report: Path) -> None:
+    open_report(browser, report)
+    browser.find_element(By.CSS_SELECTOR, "tr[data-id='P1-macro-2000']").click()
+    assert "not verified" in browser.find_element(By.ID, "detail").text
+    assert "claims AU99" in browser.find_element(By.ID, "detail").text
+
+
+def test_filters_narrow_the_table_and_reset(browser: webdriver.Chrome, report: Path) -> None:
+    open_report(browser, report)
+    assert len(rows(browser)) == 4
+    for name, value, left in (
+        ("f-person", "P1", ["P1-micro-1200", "P1-macro-2000"]),
+        ("f-kind", "macro", ["P1-macro-2000", "P2-macro-4600"]),
+        ("f-au", "AU12", ["P1-micro-1200", "P2-macro-4600"]),
+        ("f-label", "anger", ["P1-macro-2000"]),
+    ):
+        Select(browser.find_element(By.ID, name)).select_by_value(value)
+        WebDriverWait(browser, 5).until(lambda b, left=left: rows(b) == left, f"{name}={value} does not leave {left}")
+        browser.find_element(By.ID, "f-reset").click()
+        WebDriverWait(browser, 5).until(lambda b: len(rows(b)) == 4)
+    score = browser.find_element(By.ID, "f-score")
+    for _ in range(16):
+        score.send_keys(Keys.ARROW_RIGHT)
+    assert rows(browser) == ["P1-macro-2000", "P2-macro-4600"]
+
+
+def test_table_sorts_and_keys_go_from_event_to_event(browser: webdriver.Chrome, report: Path) -> None:
+    open_report(browser, report)
+    browser.find_element(By.CSS_SELECTOR, "th button[data-key='apex_s']").click()
+    assert rows(browser)[0] == "x-micro-6100"
+    browser.find_element(By.CSS_SELECTOR, "tbody tr").click()
+    browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+    assert browser.find_element(By.CSS_SELECTOR, "tr[aria-selected='true']").get_attribute("data-id") == "P2-macro-4600"
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_no_sideways_scrolling(browser: webdriver.Chrome, report: Path, width: int) -> None:
+    open_report(browser, report, width)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert (
+        browser.execute_script(
+            "return Math.max(...[...document.querySelectorAll('.plot svg')].map(s => s.getBoundingClientRect().right))"
+        )
+        <= width
+    )
+
+
+def test_nothing_is_injected_fetched_or_broken(browser: webdriver.Chrome, report: Path) -> None:
+    open_report(browser, report)
+    browser.find_element(By.CSS_SELECTOR, "tbody tr").click()
+    assert browser.title == "two people - streamfer"
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    requests = [
+        entry["message"]
+        for entry in browser.get_log("performance")
+        if '"Network.requestWillBeSent"' in entry["message"]
+    ]
+    assert requests and not [message for message in requests if '"url":"http' in message]
