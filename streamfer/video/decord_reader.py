@@ -1,14 +1,20 @@
 """Video files through decord, for those who need to compare with it: `--reader decord`. Local files only.
 
-decord was last released in 2021. It reads ahead without bound and gives frames of MPEG-TS in the wrong order, so frames
-are asked for one by one, its buffer is emptied now and then, and transport streams are refused. PyAV is the default.
+decord was last released in 2021 and has traps, each guarded here: it decodes ahead without bound (1.6 GB in seconds),
+so frames come in batches and its buffer is emptied after each; it gives frames of MPEG-TS in the wrong order, hangs on
+files whose first frame is not at 0, and hangs, holding the interpreter, when it believes in more frames than there are
+(dmlc/decord#373), so those files are refused. It does not turn pictures upright. PyAV is the default for good reasons.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import av
 
 from streamfer import config
 from streamfer.errors import ExtraMissing, SourceDamaged, SourceUnreadable, UsageError
@@ -17,6 +23,9 @@ from streamfer.video.file import FileSource
 from streamfer.video.source import FrameClock
 
 _TRANSPORT_STREAMS = frozenset({".ts", ".mts", ".m2ts"})
+
+_BATCH_BYTES, _BATCH_FRAMES = 48 * 2**20, 64
+"""A batch is at most this: after each, decord begins again at the key frame before, so small ones are slow."""
 
 
 class DecordSource:
@@ -32,19 +41,26 @@ class DecordSource:
             raise UsageError(f"{path}: decord gives the frames of MPEG-TS in the wrong order; use --reader av")
         with FileSource(path, options) as described:
             self.info: SourceInfo = replace(described.info, reader="decord")
-            starts_late = described.first_pts_s > 0
-        if starts_late:  # seen: next() never returns, and holds the interpreter lock while it does not
+            first_pts_s, upright = described.first_pts_s, described.upright
+        if first_pts_s > 0:
             raise UsageError(f"{path}: decord hangs on files whose first frame is not at 0; use --reader av")
-        if self.info.rotation_deg:
-            raise UsageError(f"{path}: decord does not tell how this file is rotated; use --reader av")
+        if not upright:
+            raise UsageError(
+                f"{path}: decord leaves pictures turned or distorted as this file has them; use --reader av"
+            )
         self.counts = SourceCounts()
         self._path = path
         self._options = options
+        self._lock = threading.Lock()
         try:
-            self._reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=options.threads or 1)
+            self._reader: Any = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=options.threads or 1)
         except (decord.DECORDError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise SourceUnreadable(f"{path}: decord cannot read it ({reason}); use --reader av") from None
+        if len(self._reader) > (packets := _packets(path)):
+            raise UsageError(
+                f"{path}: decord expects {len(self._reader)} frames of {packets} and would hang; use --reader av"
+            )
 
     def __enter__(self) -> DecordSource:
         return self
@@ -53,25 +69,52 @@ class DecordSource:
         self.close()
 
     def close(self) -> None:
-        self._reader = None
+        with self._lock:
+            self._reader = None
 
     def __iter__(self) -> Iterator[Frame]:
+        if self._reader is None:
+            return
+        count = len(self._reader)
+        times_s = self._reader.get_frame_timestamp(range(count))[:, 0] if count else []
+        clock = FrameClock(self.counts, self._options)
+        size = max(1, min(_BATCH_FRAMES, _BATCH_BYTES // (self.info.width_px * self.info.height_px * 3)))
+        index = -1
+        for start in range(0, count, size):
+            places = list(range(start, min(start + size, count)))
+            if times_s[places[-1]] - times_s[0] < self._options.start_s:
+                images = None  # nothing of this batch is wanted
+            elif (images := self._batch(places)) is None:
+                return
+            for place in places:
+                time_s = float(times_s[place] - times_s[0])
+                if clock.ended(time_s):
+                    return
+                if not clock.advances(time_s):
+                    continue
+                index += 1
+                if images is not None and clock.wanted(time_s):
+                    yield clock.deliver(index, time_s, images[place - start].copy())
+
+    def _batch(self, places: list[int]) -> Any:
+        """(N, H, W, 3) uint8 RGB, None after close()."""
         import decord
 
-        reader = self._reader
-        assert reader is not None
-        clock = FrameClock(self.counts, self._options.start_s, self._options.end_s)
-        first_s = float(reader.get_frame_timestamp(0)[0])
-        for index in range(len(reader)):
-            time_s = float(reader.get_frame_timestamp(index)[0]) - first_s
-            if clock.ended(time_s):
-                return
+        with self._lock:
+            if self._reader is None:
+                return None
             try:
-                image = reader.next().asnumpy()
-            except (decord.DECORDError, StopIteration, RuntimeError) as error:
+                images = self._reader.get_batch(places).asnumpy()
+                self._reader.seek(0)  # empties what it decoded ahead
+            except (decord.DECORDError, RuntimeError) as error:
                 raise SourceDamaged(
-                    f"{self._path}: decord stopped after {self.counts.decoded} of {len(reader)} frames "
-                    f"({type(error).__name__})"
+                    f"{self._path}: decord stopped after {self.counts.decoded} frames ({type(error).__name__}), which "
+                    "are kept; use --reader av"
                 ) from None
-            if clock.accept(time_s):
-                yield clock.deliver(index, time_s, image)
+            return images
+
+
+def _packets(path: Path) -> int:
+    """Coded pictures in the file, counted without decoding."""
+    with av.open(str(path)) as container:
+        return sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)

@@ -1,44 +1,49 @@
 """Video files through PyAV (FFmpeg): one forward pass with true presentation times.
 
-What real files do, and what is done about it: rotation metadata is applied; a stream that starts late (MPEG-TS, edit
-lists) begins at 0 and `info.media_offset_s` says how late; frames without a time or whose time does not advance are
-dropped and counted; a damaged packet closes PyAV's generator, so it is opened again and reading goes on, until eight
-failures in a row; a file that ends well before its container says is damaged, a few missing frames are not.
-The error pattern is that of PySceneDetect's backends/pyav.py (an idea, no code).
+    container -> decoder.py  whole frames, damage counted
+              -> times.py    strictly increasing seconds, segments
+              -> picture.py  upright RGB of one size
+
+Time is 0 at the first frame that the decoder gives; a stream that starts late on its player's clock (MPEG-TS beside
+sound, edit lists) says how late in `info.media_offset_s`. A file that ends well before its container says is damaged;
+a few frames less than claimed are not. Streams that store no times at all (raw .h264) need `--fps`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
-from collections.abc import Generator, Iterator
+import threading
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
-import av.logging
-import numpy as np
+from av.format import Flags
 
 from streamfer import config
-from streamfer.errors import NoVideo, SourceDamaged, SourceMissing, SourceUnreadable
+from streamfer.errors import NoVideo, SourceDamaged, SourceMissing, SourceUnreadable, UsageError
 from streamfer.records import Frame, SourceCounts, SourceInfo
-from streamfer.video.source import FrameClock
+from streamfer.video.decoder import Decoder
+from streamfer.video.picture import ToRGB
+from streamfer.video.source import FrameClock, usable_cores
+from streamfer.video.times import counted, forward, seconds_of
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 log = logging.getLogger(__name__)
 
-av.logging.set_level(av.logging.PANIC)  # FFmpeg would write to stderr; what matters is counted and said by us
-
-MAX_FAILURES = 8
-"""Decoding failures in a row after which the rest of a file is given up."""
-
 _SHORT_S, _SHORT_PART = 1.0, 0.02
 """A file that ends earlier than its container claims by more than both was cut off."""
+
+_STATES_DURATION = frozenset({"mov", "matroska", "avi", "flv", "asf", "mxf"})
+"""Formats that write their duration down; for the others FFmpeg estimates it, which proves nothing."""
+
+_DEFAULT_STEP_S = 0.04
+"""A frame's length where neither the frame nor the stream tells."""
 
 _DIGEST_BYTES = 2**20
 
@@ -50,28 +55,36 @@ class FileSource:
         self.counts = SourceCounts()
         self._path = Path(path)
         self._options = options
-        self._broken = ""
+        self._clock = FrameClock(self.counts, options)
+        self._lock = threading.Lock()  # held while one frame is decoded: close() may come from another thread
+        self._closed = False
         self._container = _open(self._path)
         try:
             self._stream = _video_stream(self._container, self._path)
             self._stream.thread_type = "AUTO"
             self._stream.codec_context.thread_count = options.threads or usable_cores()
-            self._decoded = self._decode()
-            first = next(self._decoded, None)
-            while first is not None and first.time is None:
-                self.counts.without_time += 1
-                first = next(self._decoded, None)
+            rate = self._stream.average_rate or self._stream.guessed_rate
+            self._rate = float(rate) if rate else 0.0
+            self._decoder = Decoder(self._container, self._stream, self.counts)
+            timed = self._timed()
+            first = next(timed, None)
             if first is None:
+                why = "its frames carry no times" if self.counts.without_time else "there are none"
                 raise SourceUnreadable(
-                    f"{path}: not one frame could be decoded ({self._broken or 'the stream is empty'}); try to play it"
+                    f"{path}: no frame could be used ({self._decoder.last_error or why}); see whether it plays elsewhere"
                 )
+            (frame, _), self.first_pts_s = first
+            self._to_rgb = ToRGB(frame, float(self._stream.sample_aspect_ratio or 1))
+            self.upright = self._to_rgb.as_stored  # False when pictures are turned, mirrored or stretched
+            self.info = self._describe(frame)
         except BaseException:
             self._container.close()
             raise
-        self._first: VideoFrame | None = first
-        self.first_pts_s = float(first.time or 0.0)
-        self._turns = round(first.rotation / 90) % 4
-        self.info = self._describe(first)
+        self._step_s = 1 / self._rate if self._rate else _DEFAULT_STEP_S
+        self._frames = forward(chain([first], timed), self.counts, self._step_s)
+        self._read = False
+        self._end_s = 0.0  # when the last frame ends
+        self._segment = 0
 
     def __enter__(self) -> FileSource:
         return self
@@ -80,93 +93,106 @@ class FileSource:
         self.close()
 
     def close(self) -> None:
-        self._decoded.close()
-        self._container.close()
+        with self._lock:
+            self._closed = True
+            self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        clock = FrameClock(self.counts, self._options.start_s, self._options.end_s)
-        index, last_s = -1, 0.0
-        frames = chain([self._first], self._decoded) if self._first is not None else self._decoded
-        self._first = None
-        for decoded in frames:
-            time_s = None if decoded.time is None else decoded.time - self.first_pts_s
-            if time_s is not None and clock.ended(time_s):
+        if self._read:
+            raise RuntimeError(f"{self._path}: a source is read once; open it again")
+        self._read = True
+        index = -1
+        while (found := self._next()) is not None:
+            decoded, time_s, segment = found
+            if self._clock.ended(time_s):
                 return
-            deliver = clock.accept(time_s)
-            if time_s is None or time_s < last_s or (not deliver and time_s >= self._options.start_s):
-                continue  # dropped and counted: it gets no number
-            index, last_s = index + 1, time_s
-            if decoded.is_corrupt:
-                self.counts.damaged += 1  # concealed by the decoder; delivered, because its time is true
-            if deliver:
-                yield clock.deliver(index, time_s, self._rgb(decoded))
-        self._check_end(last_s)
+            self._clock.advances(time_s)
+            index += 1
+            self._end_s = time_s + (float((decoded.duration or 0) * (self._stream.time_base or 0)) or self._step_s)
+            if segment != self._segment:
+                log.warning("%s: the picture breaks off before %.2f s and goes on there", self._path, time_s)
+                self._segment = segment
+            if self._clock.wanted(time_s):
+                yield self._clock.deliver(index, time_s, self._to_rgb(decoded), segment)
+        if not self._closed:
+            self._check_end()
 
-    def _rgb(self, decoded: VideoFrame) -> np.ndarray:
-        image = decoded.to_ndarray(format="rgb24")
-        # PyAV gives the rotation in degrees counter-clockwise, which is how np.rot90 counts
-        return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+    def _next(self) -> tuple[VideoFrame, float, int] | None:
+        """The next frame, its time from 0, its segment; None at the end and after close()."""
+        with self._lock:
+            if self._closed:
+                return None
+            found = next(self._frames, None)
+        if found is None:
+            return None
+        (frame, breaks), at_s, restarts = found
+        return frame, at_s - self.first_pts_s, breaks + restarts
 
-    def _decode(self) -> Generator[VideoFrame, None, None]:
-        failures = 0
-        while True:
-            try:
-                for frame in self._container.decode(self._stream):
-                    failures = 0
-                    yield frame
-                return
-            except av.error.EOFError:  # a subclass of FFmpegError, so it must come first
-                return
-            except av.error.FFmpegError as error:
-                self.counts.damaged += 1
-                failures += 1
-                if failures >= MAX_FAILURES:
-                    self._broken = error.strerror or str(error)
-                    return
+    def _timed(self) -> Iterator[tuple[tuple[VideoFrame, int], float]]:
+        """Frames that have a time, with it, in seconds on the stream's clock."""
+        form = self._container.format
+        seconds = seconds_of(form.name, float(self._stream.time_base or 1))
+        if form.flags & Flags.no_timestamps.value and not form.name.endswith("_pipe"):  # a pipe is one picture
+            if self._options.fps is None:
+                raise UsageError(f"{self._path}: this kind of file stores no times; say its frame rate with --fps")
+            self._rate = self._options.fps
+            seconds = counted(self._rate)
+        for frame, breaks in self._decoder:
+            at_s = seconds(frame)
+            if at_s is None:
+                self.counts.without_time += 1
+            else:
+                yield (frame, breaks), at_s
 
-    def _check_end(self, last_s: float) -> None:
+    def _check_end(self) -> None:
         """Raise SourceDamaged when the file broke off; everything before has been delivered."""
-        kept = f"{self.counts.decoded} frames up to {last_s:.2f} s are kept"
-        if self._broken:
-            raise SourceDamaged(f"{self._path}: damaged after {last_s:.2f} s ({self._broken}); {kept}")
-        claimed = self.info.duration_s
-        if claimed and self._options.end_s is None:
-            missing = claimed - last_s - 1 / (self.info.fps or 25.0)
-            if missing > _SHORT_S and missing > _SHORT_PART * claimed:
-                raise SourceDamaged(
-                    f"{self._path}: ends at {last_s:.2f} s, its container promises {claimed:.2f} s (cut off?); {kept}"
-                )
+        counts, end_s = self.counts, self._end_s
+        kept = f"{counts.decoded} frames up to {end_s:.2f} s are kept"
+        if self._decoder.broken:
+            raise SourceDamaged(f"{self._path}: damaged after {end_s:.2f} s ({self._decoder.broken}); {kept}")
+        if counts.damaged > counts.decoded:
+            raise SourceDamaged(f"{self._path}: most of it is damaged ({self._decoder.last_error}); {kept}")
+        if counts.time_restarts:
+            return  # neither the container's claim nor the packets' clock fits this time
+        states_duration = _STATES_DURATION & set(self._container.format.name.split(","))
+        promised = (self.info.duration_s or 0.0) if states_duration else 0.0
+        packets_s = self._decoder.packets_until_s - self.first_pts_s
+        for there_s, what in ((promised, "its container promises"), (packets_s, "its damaged part goes on to")):
+            if there_s - end_s > max(_SHORT_S, _SHORT_PART * there_s):
+                raise SourceDamaged(f"{self._path}: ends at {end_s:.2f} s, {what} {there_s:.2f} s (cut off?); {kept}")
 
     def _describe(self, first: VideoFrame) -> SourceInfo:
         stream, container = self._stream, self._container
-        width, height = first.width, first.height
-        if self._turns % 2:
-            width, height = height, width
-        duration_s = None
-        if stream.duration and stream.time_base:
-            duration_s = float(stream.duration * stream.time_base)
-        elif container.duration:  # of the longest stream, microseconds; the stream itself does not tell
-            duration_s = container.duration / 1e6 - max(0.0, self.first_pts_s - (container.start_time or 0) / 1e6)
-        rate = stream.average_rate or stream.guessed_rate
+        is_avi = container.format.name == "avi"  # its first DTS is the decoder's delay
+        offset_s = 0.0 if is_avi else max(0.0, self.first_pts_s - (container.start_time or 0) / 1e6)
         return SourceInfo(
             name=self._path.stem,
             path=str(self._path),
             kind="file",
-            width_px=width,
-            height_px=height,
-            fps=float(rate) if rate else 0.0,
-            duration_s=duration_s,
+            width_px=self._to_rgb.width,
+            height_px=self._to_rgb.height,
+            fps=self._rate,
+            duration_s=_duration_s(container, stream, self.first_pts_s),
             frames_claimed=stream.frames or None,
             rotation_deg=int(first.rotation),
             codec=stream.codec_context.name,
             digest=file_digest(self._path),
             reader="av",
-            media_offset_s=max(0.0, self.first_pts_s - (container.start_time or 0) / 1e6),
+            media_offset_s=offset_s,
         )
 
 
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _duration_s(container: Any, stream: Any, first_pts_s: float) -> float | None:
+    """What the container says about this stream, None where it does not."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    tag = stream.metadata.get("DURATION", "")  # Matroska: "00:01:02.500000000", when this stream ends
+    if tag.count(":") == 2:
+        hours, minutes, seconds = tag.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - first_pts_s
+    if container.duration and len(container.streams) == 1:  # microseconds, of the longest stream
+        return container.duration / 1e6 - first_pts_s
+    return None
 
 
 def file_digest(path: Path) -> str:

@@ -3,8 +3,9 @@
 The last number in a name is its place (img9 before img10). Time is place / fps: a number that no file has is time
 that passed (some data sets lost frames), counted as missing. 16-bit pictures are scaled to 8, grey becomes RGB, alpha
 is dropped, EXIF rotation is applied. A file that cannot be read, or that has another size than the first, is counted as
-damaged and skipped. OpenCV decodes without the interpreter lock, so the threads use all cores; at most `_AHEAD`
-pictures are in memory.
+damaged and skipped (cropping the faces differently from frame to frame would look like movement). OpenCV decodes
+without the interpreter lock, so the threads use all cores; at most `_AHEAD` pictures are in memory. Its own messages
+about broken pictures are switched off: they are counted and logged here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import logging
 import re
 from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,12 +25,11 @@ import numpy as np
 from streamfer import config
 from streamfer.errors import NoVideo, SourceDamaged, SourceUnreadable, UsageError
 from streamfer.records import Frame, SourceCounts, SourceInfo
-from streamfer.video.file import usable_cores
-from streamfer.video.source import FrameClock
+from streamfer.video.expand import PICTURE_ENDINGS, natural_order
+from streamfer.video.source import FrameClock, usable_cores
 
 log = logging.getLogger(__name__)
 
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 _AHEAD = 16
 
 
@@ -40,11 +40,13 @@ class FramesSource:
         self.counts = SourceCounts()
         self._path = Path(path)
         self._options = options
+        self._read = self._closed = False
         self._files = frame_files(self._path)
         if not self._files:
-            raise NoVideo(f"{path}: no pictures in this folder (looked for {' '.join(sorted(ENDINGS))})")
+            raise NoVideo(f"{path}: no pictures in this folder (looked for {' '.join(sorted(PICTURE_ENDINGS))})")
         if options.fps is None:
             raise UsageError(f"{path} is a folder of {len(self._files)} frames: say their frame rate with --fps")
+        cv2.setLogLevel(0)  # silent: it would write to stderr
         self._places = _places(self._files)
         first = next((image for file in self._files[:_AHEAD] if (image := _read(file)) is not None), None)
         if first is None:
@@ -73,47 +75,61 @@ class FramesSource:
         self.close()
 
     def close(self) -> None:
+        self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def __iter__(self) -> Iterator[Frame]:
+        if self._read:
+            raise RuntimeError(f"{self._path}: a source is read once; open it again")
+        self._read = True
         assert self._options.fps is not None
-        clock = FrameClock(self.counts, self._options.start_s, self._options.end_s)
+        clock = FrameClock(self.counts, self._options)
         self.counts.missing = self._places[-1] + 1 - len(self._files)
         for file, place, future in self._decoded():
             time_s = place / self._options.fps
             if clock.ended(time_s):
                 return
-            image = future.result()
+            try:
+                image = future.result()
+            except CancelledError:  # closed by another thread
+                return
             if image is None or image.shape != self._shape:
                 if self.counts.damaged == 0:
                     what = "cannot be read" if image is None else "has another size than the first"
                     log.warning("%s: %s", file, what)
                 self.counts.damaged += 1
                 continue
-            if clock.accept(time_s):
-                yield clock.deliver(place, time_s, image)
-        if self.counts.damaged * 2 > len(self._files):
-            raise SourceDamaged(f"{self._path}: {self.counts.damaged} of {len(self._files)} pictures could not be used")
+            clock.advances(time_s)
+            yield clock.deliver(place, time_s, image)
+        if self.counts.damaged > self.counts.decoded:
+            raise SourceDamaged(
+                f"{self._path}: {self.counts.damaged} of {self.counts.damaged + self.counts.decoded} pictures cannot be "
+                f"read or differ in size from {self._shape[1]}x{self._shape[0]}; {self.counts.decoded} are kept"
+            )
 
     def _decoded(self) -> Iterator[tuple[Path, int, Future[np.ndarray | None]]]:
+        """Each wanted picture while the next ones are being read."""
+        assert self._options.fps is not None
         waiting: deque[tuple[Path, int, Future[np.ndarray | None]]] = deque()
         for file, place in zip(self._files, self._places, strict=True):
+            if place / self._options.fps < self._options.start_s:
+                continue
+            if self._closed:
+                return
             waiting.append((file, place, self._pool.submit(_read, file)))
             if len(waiting) >= _AHEAD:
                 yield waiting.popleft()
-        yield from waiting
+        while waiting:
+            yield waiting.popleft()
 
 
 def frame_files(folder: Path) -> list[Path]:
     """The pictures of a folder, in the order of their numbers."""
-    files = [file for file in folder.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith(".")]
-    return sorted(files, key=natural)
-
-
-def natural(path: Path) -> list[tuple[int, int | str]]:
-    """A sort key in which 9 comes before 10."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in parts]
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise SourceUnreadable(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
+    return natural_order(f for f in entries if f.suffix.lower() in PICTURE_ENDINGS and not f.name.startswith("."))
 
 
 def _places(files: list[Path]) -> list[int]:

@@ -5,9 +5,11 @@ Sources do not seek: seeking is wrong on some containers in every library tried,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from streamfer import config
 from streamfer.records import Frame, SourceCounts, SourceInfo
 
 if TYPE_CHECKING:
@@ -18,11 +20,13 @@ class Source(Protocol):
     """One pass over the frames of a file, a folder or a camera. A context manager; iterate it once.
 
     While iterating it may raise SourceDamaged, after every frame that could be read has been delivered.
+    `close` may be called from another thread than the one that iterates: the iteration ends at its next frame.
     """
 
-    info: SourceInfo
-    counts: SourceCounts
-
+    @property
+    def info(self) -> SourceInfo: ...
+    @property
+    def counts(self) -> SourceCounts: ...
     def __iter__(self) -> Iterator[Frame]: ...
     def __enter__(self) -> Source: ...
     def __exit__(self, *_: object) -> None: ...
@@ -30,42 +34,48 @@ class Source(Protocol):
 
 
 class FrameClock:
-    """Decides which frames are delivered and keeps the counts: time must advance, duplicates are noticed.
+    """Decides which frames are delivered and keeps the counts: time must advance, repeated pictures are noticed.
 
-    `start_s` and `end_s` bound what is delivered; time stays the source's own.
+    `start_s` and `end_s` of the options bound what is delivered; time stays the source's own.
     """
 
-    def __init__(self, counts: SourceCounts, start_s: float, end_s: float | None) -> None:
+    def __init__(self, counts: SourceCounts, options: config.Video) -> None:
         self._counts = counts
-        self._start_s = start_s
-        self._end_s = end_s
+        self._start_s = options.start_s
+        self._end_s = options.end_s
         self._last_s: float | None = None
-        self._sample: bytes | None = None
+        self._last_image: np.ndarray | None = None
+        self._last_sample = b""
 
     def ended(self, time_s: float) -> bool:
         return self._end_s is not None and time_s > self._end_s
 
-    def accept(self, time_s: float | None) -> bool:
-        """True when a frame of this time is to be delivered."""
-        counts = self._counts
-        if time_s is None:
-            counts.without_time += 1
-            return False
+    def advances(self, time_s: float) -> bool:
+        """True when this frame comes after the one before; otherwise it is counted, to be dropped."""
         if self._last_s is not None:
             step = time_s - self._last_s
             if step <= 0:
-                counts.time_not_advancing += 1
+                self._counts.time_not_advancing += 1
                 return False
-            counts.min_step_s = step if counts.min_step_s == 0 else min(counts.min_step_s, step)
-            counts.max_step_s = max(counts.max_step_s, step)
+            self._counts.min_step_s = step if self._counts.min_step_s == 0 else min(self._counts.min_step_s, step)
+            self._counts.max_step_s = max(self._counts.max_step_s, step)
         self._last_s = time_s
+        return True
+
+    def wanted(self, time_s: float) -> bool:
         return time_s >= self._start_s
 
-    def deliver(self, index: int, time_s: float, image: np.ndarray) -> Frame:
-        """The frame, counted. A sparse sample of pixels tells a repeated picture at almost no cost."""
+    def deliver(self, index: int, time_s: float, image: np.ndarray, segment: int = 0) -> Frame:
+        """The frame, counted. Only where a sparse sample of pixels is the same are whole pictures compared."""
         sample = image[::16, ::16].tobytes()
-        if sample == self._sample:
+        last = self._last_image
+        if sample == self._last_sample and last is not None and last.tobytes() == image.tobytes():
             self._counts.duplicated += 1
-        self._sample = sample
+        self._last_sample, self._last_image = sample, image
         self._counts.decoded += 1
-        return Frame(index, time_s, image)
+        return Frame(index, time_s, image, segment)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
