@@ -60,7 +60,7 @@ class Bump:
     half: int  # UPPER or LOWER
     regions: tuple[int, ...]  # indices into REGIONS
     fit: float  # energy explained / energy left, in the whole window
-    step_fit: float  # the same for the best plain step
+    step_fit: float | None  # the same for the best plain step; None when steps were not tried
     share: float  # part of the energy near the action that the refined shape explains
     height: float  # IED, root mean square over the regions
 

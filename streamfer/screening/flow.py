@@ -65,7 +65,7 @@ _OFF_RIGID_WEIGHT = 0.15  # prior weight of points in moving regions: they help 
 _LID_WEIGHT = 0.0  # a blink moves lids and eye corners much faster than any head: it must not become a nod
 _BLUR_PX = 5
 
-_INDEX = np.array([i for points in REGION_POINTS.values() for i in points] + list(RIGID_POINTS))
+INDEX = np.array([i for points in REGION_POINTS.values() for i in points] + list(RIGID_POINTS))
 _COUNTS = [len(points) for points in REGION_POINTS.values()]
 _STARTS = np.concatenate([[0], np.cumsum(_COUNTS)[:-1]])
 _N_REGION_POINTS = sum(_COUNTS)
@@ -127,11 +127,11 @@ class RegionFlow:
         _, position, _ = fit_rigid(last.reference, last.reference_depth, shape - last.reference, rounds=2)
         self._reanchor(last, face.landmarks)
         crop = _cut(frame.image, last.transform)
-        points = last.landmarks[_INDEX, :2] @ last.transform[:, :2].T + last.transform[:, 2]
+        points = last.landmarks[INDEX, :2] @ last.transform[:, :2].T + last.transform[:, 2]
         moved = self._flow_at(last.crop, crop, points)
         scale = float(np.hypot(last.transform[0, 0], last.transform[0, 1])) / CROP_IED_PX
         rigid, rest, misfit = fit_rigid(
-            (points - _CENTRE) / CROP_IED_PX, last.landmarks[_INDEX, 2] * scale, moved / CROP_IED_PX
+            (points - _CENTRE) / CROP_IED_PX, last.landmarks[INDEX, 2] * scale, moved / CROP_IED_PX
         )
         last.image, last.crop, last.landmarks, last.time_s = frame.image, crop, face.landmarks, frame.time_s
         return MotionReading(
@@ -217,8 +217,8 @@ def _shape(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The points in the upright face (N, 2) and their depth (N,), IED."""
     transform = upright_transform(landmarks)
     scale = float(np.hypot(transform[0, 0], transform[0, 1])) / CROP_IED_PX
-    points = landmarks[_INDEX, :2] @ transform[:, :2].T + transform[:, 2]
-    return (points - _CENTRE) / CROP_IED_PX, landmarks[_INDEX, 2] * scale
+    points = landmarks[INDEX, :2] @ transform[:, :2].T + transform[:, 2]
+    return (points - _CENTRE) / CROP_IED_PX, landmarks[INDEX, 2] * scale
 
 
 def _geometry(landmarks: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@
 The same idea as brief.py on a slower grid and on another signal: the positions of the regions by their landmarks. They are
 noisier than summed-up flow, which matters little over a second, and they do not drift when the head turns,
 which matters a lot. Shapes are arranged by the end of the action, so that an event can be reported soon after its
-offset: at every step all shapes that end there are fitted, each to its own time and MARGIN_S on either side, with level and
-slope free. Of overlapping candidates the best stands when nothing better has come for SETTLE_S.
+offset: at every step all shapes that end there are fitted, each to its own time and MARGIN_S on either side, with the
+level free. Of overlapping candidates the best stands when nothing better has come for SETTLE_S.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Bank:
     knots_s: np.ndarray  # (J, 4) onset, apex, release, offset against the end of the window
     units: np.ndarray  # (J, W)
     heights: np.ndarray  # (J,)
-    drift: np.ndarray  # (J, 2, W)
+    drift: np.ndarray  # (J, 1, W) level only: with a slope free, half of a long rise would pass for a bump
     inside: np.ndarray  # (J, W) 0/1
 
 
@@ -60,7 +60,7 @@ def _bank() -> _Bank:
     units, heights, drifts, inside = [], [], [], []
     for shape in knots:
         within = (at >= shape[0] - MARGIN_S - 1e-9).astype(float)
-        basis = np.linalg.qr(np.column_stack([within, within * at]))[0].T
+        basis = (within / np.linalg.norm(within))[None]
         curve = peaks.plateau(at, *shape)
         curve = curve - basis.T @ (basis @ curve)
         norm = float(np.linalg.norm(curve))
@@ -173,7 +173,7 @@ class LastingScan:
         part = self._moves.between(knots_s[0] - MARGIN_S, knots_s[3] + MARGIN_S)
         times, rows = self._moves.times[part], self._moves.rows[part]
         bump = Bump(
-            knots_s[0], knots_s[1], knots_s[3], half, regions, candidate.fit, 0.0, 0.0, candidate.height
+            knots_s[0], knots_s[1], knots_s[3], half, regions, candidate.fit, None, 0.0, candidate.height
         )
         if len(times) < 8:
             return bump
@@ -182,7 +182,7 @@ class LastingScan:
             kept = times >= self._start_s + SETTLING_S / 2
             times, rows = times[kept], rows[kept]
         columns = [POSITION + 2 * i + axis for i in regions for axis in (0, 1)]
-        knots_s, share = peaks.refine(times, rows[:, columns], knots_s, 0.08)
+        knots_s, share = peaks.refine(times, rows[:, columns], knots_s, 0.08, slope=False)
         return replace(bump, onset_s=knots_s[0], apex_s=knots_s[1], offset_s=knots_s[3], share=max(share, 0.0))
 
 

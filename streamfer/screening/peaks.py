@@ -117,14 +117,14 @@ def plateau(times_s: np.ndarray, onset_s: float, apex_s: float, release_s: float
 
 
 def refine(
-    times_s: np.ndarray, values: np.ndarray, knots_s: tuple[float, float, float, float], step_s: float
+    times_s: np.ndarray, values: np.ndarray, knots_s: tuple[float, float, float, float], step_s: float, slope: bool = True
 ) -> tuple[tuple[float, float, float, float], float]:
     """Move onset, apex, release and offset in ever smaller steps to where the shape explains most of `values` (T, C).
 
     Apex and release that start together stay together. Returns the four times and the share of energy explained
-    (0-1), level and slope being free. `times_s` need not be uniform.
+    (0-1), level and (unless switched off) slope being free. `times_s` need not be uniform.
     """
-    drift = np.linalg.qr(np.column_stack([np.ones(len(times_s)), times_s - times_s.mean()]))[0]
+    drift = np.linalg.qr(np.vander(times_s - times_s.mean(), 2 if slope else 1))[0]
     free = values - drift @ (drift.T @ values)
     energy = float((free * free).sum()) + 1e-12
     first_s, last_s = float(times_s[0]), float(times_s[-1])
