@@ -100,14 +100,14 @@ class IctFace:
 
         def polygon(loop: np.ndarray, blur_cm: float) -> np.ndarray:
             mask = np.zeros((PAINT_PX, PAINT_PX), np.float32)
-            cv2.fillPoly(mask, [_to_paint(loop).round().astype(np.int32)], 1.0)
+            cv2.fillPoly(mask, [_to_paint(loop).round().astype(np.int32)], (1.0,))
             return cv2.GaussianBlur(mask, (0, 0), soft(blur_cm) / 2)
 
         def spots(centres: np.ndarray, radii_cm: tuple[float, float], blur_cm: float) -> np.ndarray:
             mask = np.zeros((PAINT_PX, PAINT_PX), np.float32)
             axes = (int(radii_cm[0] * _PX_PER_CM), int(radii_cm[1] * _PX_PER_CM_Y))
             for x, y in _to_paint(centres).round().astype(int):
-                cv2.ellipse(mask, (int(x), int(y)), axes, 0, 0, 360, 1.0, -1)
+                cv2.ellipse(mask, (int(x), int(y)), axes, 0, 0, 360, (1.0,), -1)
             return cv2.GaussianBlur(mask, (0, 0), soft(blur_cm) / 2)
 
         dark = paint.skin * np.array([0.35, 0.25, 0.22])
@@ -128,7 +128,7 @@ class IctFace:
             path = _spline(_to_paint(brow), 40)
             for i, (a, b) in enumerate(itertools.pairwise(path)):
                 width = paint.brow_width_cm * _PX_PER_CM * (0.35 + 0.65 * min(1.0, i / 18))
-                cv2.line(mask, tuple(a.astype(int)), tuple(b.astype(int)), 1.0, max(2, int(width)))
+                cv2.line(mask, a.astype(int).tolist(), b.astype(int).tolist(), (1.0,), max(2, int(width)))
             hairs = 1 + 0.35 * cv2.resize(fine, (PAINT_PX, PAINT_PX))
             blend(np.clip(cv2.GaussianBlur(mask, (0, 0), soft(0.12) / 2) * hairs, 0, 1), paint.brows, paint.brow_strength)
         return (np.clip(image, 0, 1) * 255).astype(np.uint8)

@@ -94,7 +94,8 @@ class Renderer:
             import moderngl
         except ImportError:
             raise ExtraMissing.of("moderngl", "train", "drawing faces") from None
-        self._context = gl = moderngl.create_context(standalone=True, backend="egl")
+        gl: Any = moderngl.create_context(standalone=True, backend="egl")  # type: ignore[arg-type]
+        self._context = gl
         self._size = size_px
         self._face = face
         program: Any = gl.program(vertex_shader=_VERTEX, fragment_shader=_FRAGMENT)
@@ -200,7 +201,7 @@ def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What cameras do: exposure, blur, noise, JPEG, now and then no colour."""
     import cv2
 
-    out = 255 * (image.astype(np.float32) / 255) ** rng.uniform(0.55, 1.1) * rng.uniform(0.85, 1.15)
+    out: np.ndarray = 255 * (image.astype(np.float32) / 255) ** rng.uniform(0.55, 1.1) * rng.uniform(0.85, 1.15)
     if rng.random() < 0.5:
         out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.3, 1.2))
     out += rng.standard_normal(image.shape, np.float32) * rng.uniform(0, 6)

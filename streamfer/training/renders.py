@@ -11,6 +11,7 @@ the gap between the inner lips over that of the person at rest, 5 at `LIP_GAP_5`
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,9 @@ LIP_GAP_5 = 0.4
 
 SIZE_PX = 320
 _GAZE = ("Up", "Down", "In", "Out")
-_NUISANCE = ("jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "mouthFunnel", "cheekPuff", "mouthShrugUpper")
+_NUISANCE = (
+    "jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "mouthFunnel", "cheekPuff", "mouthShrugUpper",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,10 @@ class Renders:
         return 5 * np.clip(self.weights[:, units].max(axis=1), 0, 1)
 
 
-def make_renders(data: Path, people: int, views: int, expressions: int, seed: int) -> Renders:
-    """people x views x expressions pictures; about 40 ms of one core each."""
+def make_renders(
+    data: Path, people: int, views: int, expressions: int, seed: int, watch: Callable[[np.ndarray], None] | None = None
+) -> Renders:
+    """people x views x expressions pictures; about 40 ms of one core each. `watch` is shown those with a face found."""
     face = IctFace(data)
     renderer = Renderer(face, SIZE_PX)
     finder = FaceMesh(Faces(max_faces=1, min_detection=0.3, min_tracking=0.3))
@@ -96,6 +101,8 @@ def make_renders(data: Path, people: int, views: int, expressions: int, seed: in
                 if not found:
                     missed += 1
                     continue
+                if watch is not None:
+                    watch(picture)
                 gap = face.lip_gap(vertices) - rest_gap
                 rows.append((found[0].points, weights, gap, person, person * views + v))
         if person % 20 == 19:
