@@ -57,7 +57,9 @@ def analyze_all(
     """Analyse every path into `config.output.folder`/<name>/; the outcomes are in the order of the paths."""
     from streamfer.action_units.model import AUModel
     from streamfer.faces.people import Gallery
+    from streamfer.reporting import check_formats
 
+    check_formats(config.output.formats)
     units = config.action_units
     model = AUModel.load(units.model, device=units.device, threads=units.threads)
     log.info(
