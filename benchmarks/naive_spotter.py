@@ -69,7 +69,7 @@ def signals(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 # both pictures through the same window: the landmarks' jitter must not look like movement
                 turn, start = _window(points)
                 at = (points - start) @ np.linalg.inv(turn).T
-                moved = flow.calc(_cut(before, turn, start), _cut(grey, turn, start), None)
+                moved = flow.calc(_cut(before, turn, start), _cut(grey, turn, start), None)  # type: ignore[call-overload]
                 still = _mean(moved, at, NOSE)
                 step = np.array([_mean(moved, at, ids) - still for ids in REGIONS.values()]) / IED_PX
             before = grey

@@ -105,7 +105,7 @@ class Wish:
     mix: tuple[tuple[tuple[str, ...], float], ...] = field(default=MIX)
 
 
-def plan(times: Sequence[float], wish: Wish, seed: int) -> Plan:
+def plan(times: Sequence[float] | np.ndarray, wish: Wish, seed: int) -> Plan:
     """Draw a plan for a clip with these frame times. Raises ValueError when the events do not fit.
 
     Blinks keep 0.15 s away from planted events: where both happen at once there is no agreed truth.
@@ -195,7 +195,7 @@ def scaled(plan_: Plan, factor: float) -> Plan:
 
 def truth(
     plans: Sequence[tuple[str, Plan]],
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     boxes: Sequence[np.ndarray],
     ied_px: Sequence[float],
     about: dict[str, Any],
