@@ -183,22 +183,21 @@ def cut_off(path: Path, part: float = 0.5, frames: int = 120, **more: Any) -> Cl
 
 def damaged(path: Path, first: int = 40, last: int = 60, frames: int = 120, **more: Any) -> Clip:
     """The bytes of packets `first` to `last` (in coding order) are noise; everything else is whole."""
-    seen: list[bytes] = []
-
-    def remember(packet: Any) -> bool:
-        seen.append(bytes(packet))
-        return True
-
-    clip = cfr(path, frames, packets=remember, **more)
+    clip = cfr(path, frames, **more)
     data = bytearray(path.read_bytes())
-    noise = random.Random(7)
     if path.suffix == ".ts":  # cut into pieces of 188 bytes there: whole pieces are lost, as on a bad aerial
         part = [188 * round(len(data) * edge / frames / 188) for edge in (first, last)]
         path.write_bytes(data[: part[0]] + data[part[1] :])
         return clip
-    for packet in seen[first : last + 1]:
-        at = data.index(packet[8:])
-        data[at : at + len(packet) - 8] = noise.randbytes(len(packet) - 8)
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    noise = random.Random(7)
+    end = 0
+    for place, packet in enumerate(packets):
+        start = data.index(packet, end)
+        end = start + len(packet)
+        if first <= place <= last:
+            data[start + 8 : end] = noise.randbytes(len(packet) - 8)
     path.write_bytes(data)
     return clip
 
