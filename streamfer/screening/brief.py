@@ -27,6 +27,7 @@ TOGETHER_S = 0.10  # apexes of both halves nearer than this are one action
 NOISE_IED = 0.004  # measuring noise of a region, benchmarks/LOG.md
 MIN_HEIGHT_IED = 0.012  # a bump lower than this is never looked at
 MIN_FIT = 0.5
+SLACK_S = 0.05  # refining may make a bump shorter by this much
 MARGIN_S = 0.2  # seen around a bump when it is refined
 EDGE_S = 0.1  # no apex so near to the end of a stretch
 
@@ -82,9 +83,13 @@ class _Point:
 
 
 class BriefScan:
-    """`moves` holds cumulative displacement (2 R columns first: x, y of each region) and is read, never changed."""
+    """`moves` holds cumulative displacement (2 R columns first: x, y of each region) and is read, never changed.
 
-    def __init__(self, moves: Series, start_s: float) -> None:
+    Bumps that are longer than `longest_s` at first sight win against their neighbours and are not returned.
+    """
+
+    def __init__(self, moves: Series, start_s: float, longest_s: float) -> None:
+        self._longest_s = longest_s + SLACK_S
         self._moves = moves
         self._bank = peaks.bank(GRID_HZ)
         self._next = int(np.ceil((start_s + EDGE_S) * GRID_HZ))  # grid index of the next apex to look at
@@ -143,7 +148,8 @@ class BriefScan:
                 if not self._settled < point.apex_s <= limit or point.fit < MIN_FIT:
                     continue
                 near = np.abs(apexes - point.apex_s) <= APART_S
-                if i == np.flatnonzero(near)[fits[near].argmax()]:
+                too_long = self._bank.shapes[point.shape].total_s > self._longest_s
+                if not too_long and i == np.flatnonzero(near)[fits[near].argmax()]:
                     self._held.append(self._refined(point, half))
             self._points[half][:] = [point for point in points if point.apex_s > limit - APART_S]
         self._settled = limit

@@ -63,7 +63,7 @@ MAX_RATE_HZ = 60.0
 MAX_STEP_S = 0.2  # a longer pause between two measured frames is a gap
 _OFF_RIGID_WEIGHT = 0.15  # prior weight of points in moving regions: they help when the rigid areas have no texture
 _LID_WEIGHT = 0.0  # a blink moves lids and eye corners much faster than any head: it must not become a nod
-_BLUR_PX = 5
+_AROUND = np.array([CROP_PX * dy + dx for dy in (-2, 0, 2) for dx in (-2, 0, 2)])  # the field is read as a mean of nine
 
 INDEX = np.array([i for points in REGION_POINTS.values() for i in points] + list(RIGID_POINTS))
 _COUNTS = [len(points) for points in REGION_POINTS.values()]
@@ -82,6 +82,7 @@ _RIDGE = np.diag([0.0, 0.0, 1e-3, 1e-3, 1e-2, 1e-2, 1e-2, 1e-2])  # turn and nod
 _U, _V = np.zeros((7, 8)), np.zeros((7, 8))
 _U[[0, 1, 2, 3, 4, 5], [0, 2, 3, 4, 6, 7]] = 1, 1, -1, 1, 1, 1
 _V[[0, 2, 1, 3, 5, 6], [1, 2, 3, 5, 6, 7]] = 1, 1, 1, 1, 1, 1
+_UV = np.stack([_U, _V])  # (2, 7, 8)
 
 
 @dataclass(slots=True)
@@ -115,7 +116,7 @@ class RegionFlow:
         if last is None:
             transform = upright_transform(face.landmarks)
             crop = _cut(frame.image, transform)
-            shape, depth = _shape(face.landmarks)
+            shape, depth = _shape(face.landmarks, transform)
             self._tracks[face.track] = _Track(
                 frame.image, crop, face.landmarks, transform, frame.time_s, frame.segment, shape, depth
             )
@@ -123,9 +124,10 @@ class RegionFlow:
         step_s = frame.time_s - last.time_s
         if step_s < 0.9 / MAX_RATE_HZ:
             return _still(geometry, valid=True)
-        shape, _ = _shape(face.landmarks)
+        upright = upright_transform(face.landmarks)
+        shape, _ = _shape(face.landmarks, upright)
         _, position, _ = fit_rigid(last.reference, last.reference_depth, shape - last.reference, rounds=2)
-        self._reanchor(last, face.landmarks)
+        self._reanchor(last, face.landmarks, upright)
         crop = _cut(frame.image, last.transform)
         points = last.landmarks[INDEX, :2] @ last.transform[:, :2].T + last.transform[:, 2]
         moved = self._flow_at(last.crop, crop, points)
@@ -146,8 +148,7 @@ class RegionFlow:
         """Drop everything: after a cut or a reconnect."""
         self._tracks.clear()
 
-    def _reanchor(self, last: _Track, landmarks: np.ndarray) -> None:
-        wanted = upright_transform(landmarks)
+    def _reanchor(self, last: _Track, landmarks: np.ndarray, wanted: np.ndarray) -> None:
         anchors = landmarks[_ANCHORS, :2]
         held_at = anchors @ last.transform[:, :2].T + last.transform[:, 2]
         wanted_at = anchors @ wanted[:, :2].T + wanted[:, 2]
@@ -156,9 +157,10 @@ class RegionFlow:
             last.crop = _cut(last.image, wanted)
 
     def _flow_at(self, before: np.ndarray, after: np.ndarray, points: np.ndarray) -> np.ndarray:
-        field = cv2.blur(self._dis.calc(before, after, None), (_BLUR_PX, _BLUR_PX))  # type: ignore[call-overload]
-        at = np.clip(np.rint(points).astype(np.intp), 0, CROP_PX - 1)
-        return field[at[:, 1], at[:, 0]]
+        field = self._dis.calc(before, after, None)  # type: ignore[call-overload]
+        at = np.clip(np.rint(points).astype(np.intp), 2, CROP_PX - 3)
+        around = (at[:, 1] * CROP_PX + at[:, 0])[:, None] + _AROUND
+        return field.reshape(-1, 2)[around].mean(axis=1)
 
 
 def upright_transform(landmarks: np.ndarray) -> np.ndarray:
@@ -170,7 +172,7 @@ def upright_transform(landmarks: np.ndarray) -> np.ndarray:
     ied = float(np.hypot(*(inner_l - inner_r))) or 1.0
     turn = np.array([[cos, sin], [-sin, cos]]) * (CROP_IED_PX / ied)
     shift = _CENTRE - turn @ ((inner_l + inner_r) / 2)
-    return np.hstack([turn, shift[:, None]])
+    return np.column_stack([turn, shift])
 
 
 def fit_rigid(
@@ -183,9 +185,10 @@ def fit_rigid(
     perspective (x², xy and xy, y²), are fitted and not returned: they took a quarter off the error on a shaking head.
     """
     x, y = points[:, 0], points[:, 1]
-    base = np.column_stack([np.ones(len(points)), x, y, depth, x * x, x * y, y * y])  # (N, 7)
-    weight = prior
-    sure = prior > 0.5
+    base = np.stack([np.ones(len(points)), x, y, depth, x * x, x * y, y * y], axis=1)  # (N, 7)
+    weight = prior.astype(np.float64)
+    sure = np.flatnonzero(prior > 0.5)
+    middle = len(sure) // 2
     rest = moved
     misfit = 0.0
     solution = np.zeros(8)
@@ -195,9 +198,9 @@ def fit_rigid(
         solution = np.linalg.solve(
             _U.T @ gram @ _U + _V.T @ gram @ _V + _RIDGE, _U.T @ right[:, 0] + _V.T @ right[:, 1]
         )
-        rest = moved - base @ np.column_stack([_U @ solution, _V @ solution])
+        rest = moved - base @ (_UV @ solution).T
         size = np.hypot(rest[:, 0], rest[:, 1])
-        misfit = max(1.4826 * float(np.median(size[sure])), 2e-4)
+        misfit = max(1.4826 * float(np.partition(size[sure], middle)[middle]), 2e-4)
         weight = prior * np.maximum(1 - (size / (4 * misfit)) ** 2, 0.0) ** 2 + 1e-9
     return tuple(float(value) for value in solution[:6]), rest, misfit
 
@@ -213,9 +216,8 @@ def _by_region(values: np.ndarray) -> np.ndarray:
     return (np.add.reduceat(values[:_N_REGION_POINTS], _STARTS, axis=0) / _COUNTS_COLUMN).astype(np.float32)
 
 
-def _shape(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _shape(landmarks: np.ndarray, transform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The points in the upright face (N, 2) and their depth (N,), IED."""
-    transform = upright_transform(landmarks)
     scale = float(np.hypot(transform[0, 0], transform[0, 1])) / CROP_IED_PX
     points = landmarks[INDEX, :2] @ transform[:, :2].T + transform[:, 2]
     return (points - _CENTRE) / CROP_IED_PX, landmarks[INDEX, 2] * scale

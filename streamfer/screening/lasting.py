@@ -22,7 +22,7 @@ from streamfer.screening.series import Series
 
 GRID_HZ = 15.0
 HOP_S = 0.2
-FINE = 4  # frames are interpolated so many times finer and averaged: landmarks are noisy from frame to frame
+FINE = 2  # frames are interpolated so many times finer and averaged: landmarks are noisy from frame to frame
 RISES_S = (0.25, 0.45, 0.75, 1.1)
 HOLDS_S = (0.0, 0.4, 1.0, 2.0, 3.5, 5.0)
 FALLS_S = (0.25, 0.5, 0.9, 1.5)

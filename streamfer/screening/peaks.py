@@ -37,12 +37,16 @@ def resample(times_s: np.ndarray, values: np.ndarray, grid_s: np.ndarray) -> np.
     return values[right - 1] * (1 - part) + values[right] * part
 
 
+@lru_cache(maxsize=16)
+def _butterworth(rate_hz: float, corner_hz: float) -> np.ndarray:
+    return signal.butter(2, corner_hz, fs=rate_hz, output="sos")
+
+
 def low_pass(values: np.ndarray, rate_hz: float, corner_hz: float) -> np.ndarray:
     """Second-order Butterworth run forth and back along the first axis: no shift in time. Short inputs pass through."""
     if corner_hz >= 0.45 * rate_hz or len(values) <= 9:
         return values
-    sos = signal.butter(2, corner_hz, fs=rate_hz, output="sos")
-    return signal.sosfiltfilt(sos, values, axis=0, padlen=min(9, len(values) - 1))
+    return signal.sosfiltfilt(_butterworth(rate_hz, corner_hz), values, axis=0, padlen=min(9, len(values) - 1))
 
 
 def bump(times_s: np.ndarray, onset_s: float, apex_s: float, offset_s: float) -> np.ndarray:
@@ -111,9 +115,12 @@ def fit_bank(shapes: Bank, values: np.ndarray, apexes: np.ndarray) -> tuple[np.n
 
 def plateau(times_s: np.ndarray, onset_s: float, apex_s: float, release_s: float, offset_s: float) -> np.ndarray:
     """A raised cosine up, 1 from apex to release, a raised cosine down."""
-    rise = np.clip((times_s - onset_s) / max(apex_s - onset_s, 1e-6), 0.0, 1.0)
-    fall = np.clip((offset_s - times_s) / max(offset_s - release_s, 1e-6), 0.0, 1.0)
-    return 0.5 - 0.5 * np.cos(np.pi * np.minimum(rise, fall))
+    rise = (times_s - onset_s) / max(apex_s - onset_s, 1e-6)
+    fall = (offset_s - times_s) / max(offset_s - release_s, 1e-6)
+    part = np.minimum(rise, fall)
+    np.maximum(part, 0.0, out=part)
+    np.minimum(part, 1.0, out=part)
+    return 0.5 - 0.5 * np.cos(np.pi * part)
 
 
 def refine(

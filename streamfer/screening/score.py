@@ -13,51 +13,53 @@ from streamfer.screening.brief import LOWER, Bump
 from streamfer.screening.context import Surroundings
 
 MICRO_WEIGHTS: dict[str, float] = {
-    "bias": -3.964,
-    "log_fit": 1.281,  # energy explained over energy left
-    "log_height": 0.035,  # against 0.04 IED
-    "log_share": 1.125,  # odds of the energy explained near the action
-    "log_step": 0.373,  # bump against plain step
-    "log_noise": -0.651,  # height against the recent movement of the same regions
-    "agree": 1.637,  # the landmarks moved the same way, as a share
-    "busy": -0.031,  # recent movement of that half of the face, against 0.01 IED
-    "large": -4.524,  # higher than micro-expressions are (0.1 IED)
-    "short": -8.931,  # shorter than four frames of a 30 fps film
-    "blink": -5.125,  # the eyes closed meanwhile, by this share beyond OPEN_EYES
-    "blink_now": -6.293,  # and were most closed at the very apex
-    "head_speed": -1.677,  # IED/s
-    "head_bump": -0.052,  # the head went out and back with it, against the height, and landmarks do not agree
-    "lower": 1.349,  # the lower face, and for it alone:
-    "lower_log_fit": -0.278,
-    "lower_large": -3.885,
-    "lower_talking": -0.935,  # mouth rhythm
-    "lower_opening": -0.253,  # the lips parted, against the height
-    "lower_busy": -0.795,
-    "lower_blink": -0.178,
+    "bias": -4.963,
+    "log_fit": 1.264,  # energy explained over energy left
+    "log_height": -0.524,  # against 0.04 IED
+    "log_share": 1.443,  # odds of the energy explained near the action
+    "log_step": 0.489,  # bump against plain step
+    "log_noise": -0.654,  # height against the recent movement of the same regions
+    "agree": 1.383,  # the landmarks moved the same way, as a share
+    "busy": 0.171,  # recent movement of that half of the face, against 0.01 IED
+    "large": -4.666,  # higher than micro-expressions are (0.1 IED)
+    "short": -6.586,  # shorter than four frames of a 30 fps film
+    "blink": -6.265,  # the eyes closed meanwhile, by this share beyond OPEN_EYES
+    "blink_now": -5.570,  # and were most closed at the very apex
+    "head_speed": -0.716,  # IED/s
+    "head_bump": 0.458,  # the head went out and back with it, against the height, and landmarks do not agree
+    "head_unseen": -0.835,  # head speed when the landmarks do not agree
+    "lower": 1.732,  # the lower face, and for it alone:
+    "lower_log_fit": -0.749,
+    "lower_large": 1.012,
+    "lower_talking": -1.349,  # mouth rhythm
+    "lower_opening": -1.928,  # the lips parted, against the height
+    "lower_busy": -0.939,
+    "lower_blink": -0.730,
 }
 
 MACRO_WEIGHTS: dict[str, float] = {
-    "bias": -6.153,
-    "log_fit": 0.956,
-    "log_height": -0.197,
-    "log_share": 0.443,
+    "bias": -4.142,
+    "log_fit": 1.148,
+    "log_height": -0.266,
+    "log_share": 0.145,
     "log_step": 0.000,
-    "log_noise": 0.467,
-    "agree": 1.211,
-    "busy": -1.633,
-    "large": 1.878,
+    "log_noise": 0.058,
+    "agree": 0.501,
+    "busy": -1.598,
+    "large": 0.512,
     "short": 0.000,
-    "blink": 0.166,
-    "blink_now": 0.765,
-    "head_speed": -2.608,
-    "head_bump": 0.364,
-    "lower": -0.612,
-    "lower_log_fit": 0.743,
-    "lower_large": 4.729,
-    "lower_talking": 0.132,
-    "lower_opening": 2.020,
-    "lower_busy": 0.302,
-    "lower_blink": -0.842,
+    "blink": -0.988,
+    "blink_now": 0.488,
+    "head_speed": -3.465,
+    "head_bump": 0.663,
+    "head_unseen": -3.505,
+    "lower": -0.373,
+    "lower_log_fit": 0.935,
+    "lower_large": -2.349,
+    "lower_talking": 0.037,
+    "lower_opening": 0.765,
+    "lower_busy": -0.027,
+    "lower_blink": -0.889,
 }
 
 OPEN_EYES = 0.25  # eyes vary by this share without blinking
@@ -87,6 +89,7 @@ def features(bump: Bump, around: Surroundings) -> dict[str, float]:
         "blink_now": blink * max(0.0, 1.0 - around.blink_lag / BLINK_LAG_S),
         "head_speed": min(around.head_speed, 3.0),
         "head_bump": min(around.head_bump / max(bump.height, 1e-3), 3.0) * (1 - agree),
+        "head_unseen": min(around.head_speed, 3.0) * (1 - agree),
         "lower": lower,
         "lower_log_fit": lower * log_fit,
         "lower_large": lower * large,

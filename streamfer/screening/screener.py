@@ -152,7 +152,7 @@ class Screener:
         moves = Series(context.MOVE_WIDTH)
         return _Stretch(
             reading.segment, reading.time_s, first, moves, Series(STATE_WIDTH + len(columns)), columns,
-            BriefScan(moves, reading.time_s), LastingScan(moves, reading.time_s),
+            BriefScan(moves, reading.time_s, self.config.micro_max_s * LENGTH_TOLERANCE), LastingScan(moves, reading.time_s),
         )  # fmt: skip
 
     def _append(self, stretch: _Stretch, reading: Reading) -> None:

@@ -17,7 +17,6 @@ import numpy as np
 
 from streamfer.screening.score import MICRO_WEIGHTS
 
-
 ROUNDS = 50
 PRIOR_MEANS = {"lower_talking": -2.0, "lower_opening": -1.0}
 """Speech is a confound of every signal of the mouth (research on micro-expressions in interviews), and clips with
