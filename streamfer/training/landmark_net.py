@@ -2,7 +2,9 @@
 
     1. turn the head to the front: three axes from points that muscles hardly move, Gram-Schmidt, one scale
     2. standardise, and put the mirrored face beside the face
-    3. one small perceptron reads both; its left outputs on the mirrored face are the right ones of the face
+    3. two small perceptrons read both: one the upper half of the face for the AUs of brow, lids and cheeks, one the lower
+       half for the others, so that talking does not read as frowning and blinking not as smiling; their left outputs
+       on the mirrored face are the right ones of the face
 
 A face at rest reads about `REST`, not 0: faces whose rest lies below the average one would otherwise be cut off at 0,
 and their small movements with it. Taking the neutral level off (action_units/baseline.py) removes it.
@@ -30,6 +32,7 @@ _ACROSS = ((127, 356), (162, 389), (21, 251), (33, 263), (133, 362))
 # the y axis runs from the forehead to the ridge and base of the nose
 _ABOVE, _BELOW = (10, 151, 109, 338, 67, 297), (4, 5, 195, 94)
 _ORIGIN = (168, 6, 197, 133, 362, 33, 263)
+_LID_LOWER, _NOSE_TIP = [145, 374], 4
 
 
 class LandmarkAUs(nn.Module):
@@ -40,6 +43,9 @@ class LandmarkAUs(nn.Module):
     mean: torch.Tensor  # (478, 3)
     scale: torch.Tensor  # (478, 3)
     flip: torch.Tensor
+    upper: torch.Tensor  # landmarks of the upper half
+    lower: torch.Tensor
+    together: torch.Tensor  # puts the outputs of the two halves in order
 
     def __init__(self, columns: tuple[str, ...], mirror: np.ndarray, mean: np.ndarray, std: np.ndarray, hidden: int) -> None:
         super().__init__()
@@ -54,11 +60,15 @@ class LandmarkAUs(nn.Module):
         self.register_buffer("scale", torch.tensor(1 / std, dtype=torch.float32))
         self.register_buffer("flip", torch.tensor([-1.0, 1.0, 1.0]))
         self.sided = len(sided)
-        self.body = nn.Sequential(
-            nn.Linear(mean.size, hidden), nn.GELU(), nn.Dropout(0.05),
-            nn.Linear(hidden, hidden), nn.GELU(), nn.Dropout(0.05),
-            nn.Linear(hidden, self.sided + len(whole)),
-        )  # fmt: skip
+        # halves overlap between the eyes and the tip of the nose
+        height, eyes, nose = mean[:, 1], mean[_LID_LOWER, 1].mean(), mean[_NOSE_TIP, 1]
+        self.register_buffer("upper", torch.tensor(np.flatnonzero(height < nose)))
+        self.register_buffer("lower", torch.tensor(np.flatnonzero(height > eyes)))
+        is_upper = np.array([facs.UNITS[n].part == "upper" for n in (*sided, *whole)])
+        places = np.concatenate([np.flatnonzero(is_upper), np.flatnonzero(~is_upper)])
+        self.register_buffer("together", torch.tensor(np.argsort(places)))
+        self.read_upper = _perceptron(3 * len(self.upper), hidden, int(is_upper.sum()))
+        self.read_lower = _perceptron(3 * len(self.lower), hidden, int((~is_upper).sum()))
 
     def forward(self, landmarks: torch.Tensor) -> torch.Tensor:
         """(N, 478, 3) -> (N, K), `REST` ... 5, not clipped."""
@@ -67,11 +77,21 @@ class LandmarkAUs(nn.Module):
     def read(self, front: torch.Tensor) -> torch.Tensor:
         """Landmarks turned by `to_front` -> (N, K) with 0 at rest: what is trained."""
         both = torch.cat([front, front[:, self.mirror] * self.flip])
-        read = self.body(((both - self.mean) * self.scale).flatten(1))
+        faces = (both - self.mean) * self.scale
+        halves = (self.read_upper(faces[:, self.upper].flatten(1)), self.read_lower(faces[:, self.lower].flatten(1)))
+        read = torch.cat(halves, dim=1)[:, self.together]
         half = front.shape[0]
         left, right = read[:half], read[half:]
         whole = (left[:, self.sided :] + right[:, self.sided :]) / 2
         return torch.cat([left[:, : self.sided], whole, right[:, : self.sided]], dim=1)[:, self.order]
+
+
+def _perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(0.05),
+        nn.Linear(hidden, hidden), nn.GELU(), nn.Dropout(0.05),
+        nn.Linear(hidden, outputs),
+    )  # fmt: skip
 
 
 def to_front(points: torch.Tensor) -> torch.Tensor:
