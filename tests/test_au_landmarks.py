@@ -57,8 +57,6 @@ def test_reads_a_smile_with_parted_lips(model: AUModel, face: np.ndarray) -> Non
 
 
 def test_left_and_right_change_places_in_the_mirror(model: AUModel, face: np.ndarray) -> None:
-    import mediapipe  # noqa: F401  the mirror partner of each landmark comes from its own topology, below
-
     partner = _mirror_partner(face)
     mirrored = face[partner] * np.float32([-1, 1, 1]) + np.float32([640, 0, 0])
     here, there = model.predict([face, mirrored])
