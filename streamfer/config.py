@@ -34,7 +34,7 @@ class Video(Section):
     )
     threads: int = Field(0, ge=0, description="decoder threads, 0 = one per core")
     queue_frames: int = Field(16, ge=1, le=512, description="frames decoded ahead of the analysis; bounds memory")
-    fps: float | None = Field(None, gt=0, description="frame rate of a folder of frames (files carry their own times)")
+    fps: float | None = Field(None, gt=0, description="frame rate of a folder of frames or a raw stream (other files carry their times)")
     start_s: float = Field(0.0, ge=0, description="skip everything before this time")
     end_s: float | None = Field(None, gt=0, description="stop at this time")
 
