@@ -10,14 +10,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
+import numpy as np
 
 from streamfer.records import Event, Face, Frame, KeyFrame
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _MARGIN = 0.25
 """Added on each side of the face box: forehead, chin and ears give a reader (and a model) context."""
@@ -25,9 +22,15 @@ _MARGIN = 0.25
 
 @dataclass(slots=True)
 class _Crop:
+    """The part of the square around a face that lies in the picture. It is completed only when it is asked for:
+    scaling every frame to an odd size costs more than finding its landmarks."""
+
     frame: int
     time_s: float
-    image: np.ndarray  # (S, S, 3) uint8 RGB, S <= image_px
+    image: np.ndarray  # (h, w, 3) uint8 RGB, a copy
+    left: int  # where it lies in the square
+    top: int
+    side: int  # of the square, in pixels of `image`
 
 
 class KeyFrames:
@@ -41,10 +44,10 @@ class KeyFrames:
         self._tracks: dict[int, deque[_Crop]] = {}
 
     def push(self, frame: Frame, face: Face) -> None:
-        image = face_crop(frame.image, face, self._image_px)
+        crop = _cut(frame, face, self._image_px)
         crops = self._tracks.setdefault(face.track, deque())
-        crops.append(_Crop(frame.index, frame.time_s, image))
-        self._bytes += image.nbytes
+        crops.append(crop)
+        self._bytes += crop.image.nbytes
         while crops and frame.time_s - crops[0].time_s > self._keep_s:
             self._bytes -= crops.popleft().image.nbytes
         if self._bytes > self._max_bytes:
@@ -62,7 +65,8 @@ class KeyFrames:
         found = []
         for role, moment in (("onset", event.onset), ("apex", event.apex), ("offset", event.offset)):
             crop = min(crops, key=lambda c: abs(c.frame - moment.frame))
-            found.append((KeyFrame(role, crop.frame, crop.time_s), crop.image))  # type: ignore[arg-type]
+            picture = _square(crop, self._image_px)
+            found.append((KeyFrame(role, crop.frame, crop.time_s), picture))  # type: ignore[arg-type]
         return found
 
     def _thin(self) -> None:
@@ -72,32 +76,36 @@ class KeyFrames:
         self._bytes = sum(c.image.nbytes for crops in self._tracks.values() for c in crops)
 
 
-def face_crop(image: np.ndarray, face: Face, image_px: int) -> np.ndarray:
-    """A square around the face, (S, S, 3), S <= image_px; black where the square leaves the picture."""
-    box = face.box
-    side = max(box.w, box.h) * (1 + 2 * _MARGIN)
-    left = round(box.x + box.w / 2 - side / 2)
-    top = round(box.y + box.h / 2 - side / 2)
-    size = max(8, round(side))
+def face_crop(frame: Frame, face: Face, image_px: int) -> np.ndarray:
+    """A square around the face, (S, S, 3) uint8 RGB, S <= image_px; black where the square leaves the picture."""
+    return _square(_cut(frame, face, image_px), image_px)
+
+
+def _cut(frame: Frame, face: Face, image_px: int) -> _Crop:
+    """Copy the part of the picture around the face; a very large face is shrunk by a whole factor, which is cheap."""
+    box, image = face.box, frame.image
     height, width = image.shape[:2]
-    x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + size), min(height, top + size)
-    if x1 <= x0 or y1 <= y0:
-        x0, y0, x1, y1 = 0, 0, min(width, 8), min(height, 8)
-        left, top, size = 0, 0, 8
-    crop = image[y0:y1, x0:x1]
-    if size > image_px:
-        scale = image_px / size
-        crop = cv2.resize(
-            crop, (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale))), interpolation=cv2.INTER_AREA
-        )
-        x0, y0, left, top, size = (
-            round(x0 * scale),
-            round(y0 * scale),
-            round(left * scale),
-            round(top * scale),
-            image_px,
-        )
-    right = max(0, size - (x0 - left) - crop.shape[1])
-    bottom = max(0, size - (y0 - top) - crop.shape[0])
-    padded = cv2.copyMakeBorder(crop, y0 - top, bottom, x0 - left, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
-    return padded[:size, :size]
+    side = max(8, round(max(box.w, box.h) * (1 + 2 * _MARGIN)))
+    left, top = round(box.x + box.w / 2 - side / 2), round(box.y + box.h / 2 - side / 2)
+    x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + side), min(height, top + side)
+    if x1 <= x0 or y1 <= y0:  # the face has left the picture: its upper left corner stands for it
+        left = top = x0 = y0 = 0
+        x1, y1, side = min(width, 8), min(height, 8), 8
+    part = image[y0:y1, x0:x1]
+    factor = min(side // image_px, part.shape[0], part.shape[1])
+    if factor < 2:
+        return _Crop(frame.index, frame.time_s, part.copy(), x0 - left, y0 - top, side)
+    whole = part[: part.shape[0] // factor * factor, : part.shape[1] // factor * factor]
+    size = (whole.shape[1] // factor, whole.shape[0] // factor)
+    small = cv2.resize(np.ascontiguousarray(whole), size, interpolation=cv2.INTER_AREA)
+    return _Crop(frame.index, frame.time_s, small, (x0 - left) // factor, (y0 - top) // factor, side // factor)
+
+
+def _square(crop: _Crop, image_px: int) -> np.ndarray:
+    height, width = crop.image.shape[:2]
+    square = np.zeros((crop.side, crop.side, 3), np.uint8)
+    height, width = min(height, crop.side - crop.top), min(width, crop.side - crop.left)
+    square[crop.top : crop.top + height, crop.left : crop.left + width] = crop.image[:height, :width]
+    if crop.side <= image_px:
+        return square
+    return cv2.resize(square, (image_px, image_px), interpolation=cv2.INTER_AREA)

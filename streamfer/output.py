@@ -129,8 +129,8 @@ class Output:
         analysis = files.load(self.folder)
         run["exit_code"] = code
         run["explanations"] = dict(
-            Counter("failed" if not e.result or not e.result.cot else "verified" if e.result.verified else "unverified"
-                    for e in analysis.explained)
+            Counter("missing" if e.result is None else "failed" if e.result.cot is None
+                    else "verified" if e.result.verified else "unverified" for e in analysis.explained)
         )  # fmt: skip
         run["timings_s"]["reports"] = round(report_s, 3)
         files.replace_text(path, json.dumps(run, indent=1, ensure_ascii=False))

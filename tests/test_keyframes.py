@@ -61,6 +61,6 @@ def test_forgotten_track_has_no_pictures() -> None:
     ids=["top-left", "bottom-right", "whole-picture", "outside", "wider-than-picture"],
 )
 def test_crops_are_squares_of_at_most_image_px(box: Box) -> None:
-    crop = face_crop(frame(7).image, face(box), 64)
+    crop = face_crop(frame(7), face(box), 64)
     assert crop.shape[0] == crop.shape[1] <= 64
     assert crop.dtype == np.uint8
