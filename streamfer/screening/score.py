@@ -10,56 +10,56 @@ import math
 
 from streamfer.records import Kind
 from streamfer.screening.brief import LOWER, Bump
-from streamfer.screening.context import Surroundings
+from streamfer.screening.context import TALK_OPENING_IED, Surroundings
 
 MICRO_WEIGHTS: dict[str, float] = {
-    "bias": -4.963,
-    "log_fit": 1.264,  # energy explained over energy left
-    "log_height": -0.524,  # against 0.04 IED
-    "log_share": 1.443,  # odds of the energy explained near the action
-    "log_step": 0.489,  # bump against plain step
-    "log_noise": -0.654,  # height against the recent movement of the same regions
-    "agree": 1.383,  # the landmarks moved the same way, as a share
-    "busy": 0.171,  # recent movement of that half of the face, against 0.01 IED
-    "large": -4.666,  # higher than micro-expressions are (0.1 IED)
-    "short": -6.586,  # shorter than four frames of a 30 fps film
-    "blink": -6.265,  # the eyes closed meanwhile, by this share beyond OPEN_EYES
-    "blink_now": -5.570,  # and were most closed at the very apex
-    "head_speed": -0.716,  # IED/s
-    "head_bump": 0.458,  # the head went out and back with it, against the height, and landmarks do not agree
-    "head_unseen": -0.835,  # head speed when the landmarks do not agree
-    "lower": 1.732,  # the lower face, and for it alone:
-    "lower_log_fit": -0.749,
-    "lower_large": 1.012,
-    "lower_talking": -1.349,  # mouth rhythm
-    "lower_opening": -1.928,  # the lips parted, against the height
-    "lower_busy": -0.939,
-    "lower_blink": -0.730,
+    "bias": -5.909,
+    "log_fit": 1.151,  # energy explained over energy left
+    "log_height": -0.920,  # against 0.04 IED
+    "log_share": 1.695,  # odds of the energy explained near the action
+    "log_step": 0.299,  # bump against plain step
+    "log_noise": -0.257,  # height against the recent movement of the same regions
+    "agree": 1.421,  # the landmarks moved the same way, as a share
+    "busy": 0.174,  # recent movement of that half of the face, against 0.01 IED
+    "large": -5.035,  # higher than micro-expressions are (0.1 IED)
+    "short": -6.849,  # shorter than four frames of a 30 fps film
+    "blink": -7.134,  # the eyes closed meanwhile, by this share beyond OPEN_EYES
+    "blink_now": -5.018,  # and were most closed at the very apex
+    "head_speed": -0.359,  # IED/s
+    "head_bump": 0.738,  # the head went out and back with it, against the height, and landmarks do not agree
+    "head_unseen": -0.698,  # head speed when the landmarks do not agree
+    "lower": 1.929,  # the lower face, and for it alone:
+    "lower_log_fit": -0.651,
+    "lower_large": 0.774,
+    "lower_talking": -1.332,  # mouth rhythm
+    "lower_opening": -1.614,  # the lips parted, against the height
+    "lower_busy": -0.636,
+    "lower_blink": 0.814,
 }
 
 MACRO_WEIGHTS: dict[str, float] = {
-    "bias": -4.142,
-    "log_fit": 1.148,
-    "log_height": -0.266,
-    "log_share": 0.145,
+    "bias": -6.090,
+    "log_fit": 0.987,
+    "log_height": -0.221,
+    "log_share": 1.085,
     "log_step": 0.000,
-    "log_noise": 0.058,
-    "agree": 0.501,
-    "busy": -1.598,
-    "large": 0.512,
+    "log_noise": 0.640,
+    "agree": 0.075,
+    "busy": -1.814,
+    "large": 0.849,
     "short": 0.000,
-    "blink": -0.988,
-    "blink_now": 0.488,
-    "head_speed": -3.465,
-    "head_bump": 0.663,
-    "head_unseen": -3.505,
-    "lower": -0.373,
-    "lower_log_fit": 0.935,
-    "lower_large": -2.349,
-    "lower_talking": 0.037,
-    "lower_opening": 0.765,
-    "lower_busy": -0.027,
-    "lower_blink": -0.889,
+    "blink": -0.383,
+    "blink_now": -4.301,
+    "head_speed": -2.382,
+    "head_bump": 0.673,
+    "head_unseen": -5.057,
+    "lower": -0.336,
+    "lower_log_fit": 0.244,
+    "lower_large": 1.690,
+    "lower_talking": 0.100,
+    "lower_opening": 0.882,
+    "lower_busy": 0.079,
+    "lower_blink": -1.280,
 }
 
 OPEN_EYES = 0.25  # eyes vary by this share without blinking
@@ -105,6 +105,16 @@ def score(numbers: dict[str, float], kind: Kind) -> float:
     weights = MICRO_WEIGHTS if kind == "micro" else MACRO_WEIGHTS
     total = sum(weight * numbers[name] for name, weight in weights.items())
     return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
+
+
+def strong(peak: float, half: int, around: Surroundings) -> float:
+    """0-1 for an expression in the AU curves with this peak intensity; chosen, not fitted.
+
+    Half at intensity 1.2 (where a run begins), 0.9 at 2.3; speech asks for one step of the FACS scale more of the
+    lower face.
+    """
+    talking = 1.0 if half == LOWER and around.talking > TALK_OPENING_IED else 0.0
+    return 1.0 / (1.0 + math.exp(-2.0 * (peak - 1.2 - talking)))
 
 
 def _log(value: float, low: float, high: float) -> float:

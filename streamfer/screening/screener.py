@@ -10,8 +10,9 @@ Promises: an event comes out at most `lookback_s` after its apex, a micro-expres
 no event spans a gap, a cut, a new segment or a time when the face could not be measured; memory per track is bounded;
 the same readings give the same events. Ids depend on source, person, apex, kind and configuration only.
 
-Micro-expressions come from optical flow (brief.py), macro-expressions from landmarks (lasting.py); AU curves help to name
-what moved (naming.py). What happens around them (context.py) becomes flags and, with the fit, a score (score.py).
+Micro-expressions come from optical flow (brief.py), macro-expressions from AU curves when they are strong (sustained.py)
+and from landmarks when they are slight (lasting.py). naming.py says which AUs moved. What happens around an event
+(context.py) becomes flags and, with the fit, a score (score.py).
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ import numpy as np
 from streamfer import config as configuration
 from streamfer.records import Event, Kind, Moment, Reading
 from streamfer.screening import context, naming, score
-from streamfer.screening.brief import AFTER_DECISION_S, HALF_OF_REGION, BriefScan, Bump
+from streamfer.screening.brief import AFTER_DECISION_S, HALF_OF_REGION, LOWER, UPPER, BriefScan, Bump
 from streamfer.screening.context import N_FLOW, STATE_WIDTH, Surroundings
 from streamfer.screening.flow import GEOMETRY, REGIONS
 from streamfer.screening.lasting import DECISION_S, LastingScan
 from streamfer.screening.peaks import resample
 from streamfer.screening.series import Series
+from streamfer.screening.sustained import Run, SustainedScan
 
 MAX_GAP_S = 0.25  # a longer pause between two readings of a track ends the stretch
 EDGE_S = 0.1  # an event that begins or ends so near to the edge of a stretch is flagged
@@ -53,7 +55,8 @@ class _Stretch:
     columns: tuple[str, ...]
     brief: BriefScan
     lasting: LastingScan
-    told: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=16))  # onset, offset of events
+    sustained: SustainedScan
+    told: deque[tuple[float, float, Kind]] = field(default_factory=lambda: deque(maxlen=16))  # onset, offset of events
     sum_flow: np.ndarray = field(default_factory=lambda: np.zeros(context.MOVE_WIDTH))
     end_s: float | None = None
 
@@ -149,10 +152,11 @@ class Screener:
 
     def _begin(self, reading: Reading, first: bool) -> _Stretch:
         columns = reading.aus.names if reading.aus is not None else ()
-        moves = Series(context.MOVE_WIDTH)
+        moves, states = Series(context.MOVE_WIDTH), Series(STATE_WIDTH + len(columns))
         return _Stretch(
-            reading.segment, reading.time_s, first, moves, Series(STATE_WIDTH + len(columns)), columns,
+            reading.segment, reading.time_s, first, moves, states, columns,
             BriefScan(moves, reading.time_s, self.config.micro_max_s * LENGTH_TOLERANCE), LastingScan(moves, reading.time_s),
+            SustainedScan(states, columns, self.config.macro_max_s),
         )  # fmt: skip
 
     def _append(self, stretch: _Stretch, reading: Reading) -> None:
@@ -206,6 +210,8 @@ class Screener:
             for together in stretch.brief.push(now_s, end):
                 events += self._decide(number, track, stretch, "micro", together)
         if self.config.macro:
+            for run in stretch.sustained.push(now_s, end):
+                events += self._strong(number, track, stretch, run)
             for together in stretch.lasting.push(now_s, end):
                 events += self._decide(number, track, stretch, "macro", together)
         return self._report(events)
@@ -219,17 +225,34 @@ class Screener:
             return []
         bump, value, flags = max(judged, key=lambda item: item[1])
         times_s = (bump.onset_s, bump.apex_s, bump.offset_s)
-        if any(_overlap(times_s, told) > 0.5 for told in stretch.told):
-            self.counts["told_already"] += 1
-            return []
-        stretch.told.append((times_s[0], times_s[2]))
         halves = {item[0].half for item in judged}
-        return [self._event(number, track, stretch, kind, times_s, value, flags, halves)]
+        return self._event(number, track, stretch, kind, times_s, value, flags, halves)
+
+    def _strong(self, number: int, track: _Track, stretch: _Stretch, run: Run) -> list[Event]:
+        """The macro-expression that a run of the AU curves makes, unless it is too short or speech."""
+        self.counts["macro_runs"] += 1
+        if run.offset_s - run.onset_s <= self.config.micro_max_s * LENGTH_TOLERANCE:
+            self.counts["macro_other_length"] += 1
+            return []
+        half = UPPER if run.upper else LOWER
+        regions = tuple(i for i, other in enumerate(HALF_OF_REGION) if other == half)
+        around = context.look_around(stretch.moves, stretch.states, regions, run.onset_s, run.apex_s, run.offset_s)
+        value = score.strong(run.peak, half, around)
+        if value < self.config.min_score:
+            self.counts["macro_below_min_score"] += 1
+            return []
+        flags = _flags(stretch, run.onset_s, run.offset_s, around) + (["cut_short"] if run.cut else [])
+        times_s = (run.onset_s, run.apex_s, run.offset_s)
+        return self._event(number, track, stretch, "macro", times_s, value, flags, {UPPER, LOWER})
 
     def _judge(self, number: int, stretch: _Stretch, kind: Kind, bump: Bump) -> tuple[float, list[str]] | None:
         """Score and flags of a bump, or None when it is no event of that kind; the reason is counted."""
         self.counts[f"{kind}_candidates"] += 1
         flags = []
+        open_since_s = stretch.sustained.open_since_s
+        if kind == "macro" and open_since_s is not None and bump.offset_s > open_since_s:
+            self.counts["macro_in_run"] += 1  # the strong expression that is going on will tell it
+            return None
         limit_s = self.config.micro_max_s * LENGTH_TOLERANCE
         if (bump.total_s > limit_s) != (kind == "macro") or bump.total_s > self.config.macro_max_s * LENGTH_TOLERANCE:
             self.counts[f"{kind}_other_length"] += 1
@@ -263,7 +286,12 @@ class Screener:
     def _event(
         self, number: int, track: _Track, stretch: _Stretch, kind: Kind,
         times_s: tuple[float, float, float], value: float, flags: list[str], halves: set[int],
-    ) -> Event:  # fmt: skip
+    ) -> list[Event]:  # fmt: skip
+        """One event, or none when one at that time has been told."""
+        if any(_overlap(times_s, kind, told) > 0.5 for told in stretch.told):
+            self.counts["told_already"] += 1
+            return []
+        stretch.told.append((times_s[0], times_s[2], kind))
         states = stretch.states
         onset, apex, offset = (states.nearest(time_s) for time_s in times_s)
         apex = min(max(apex, onset), offset)
@@ -278,13 +306,13 @@ class Screener:
         }  # fmt: skip
         person = track.person or f"track{number}"
         key = "|".join([self._digests[0], person, str(round(moments[1].time_s * 1000)), kind, self._digests[1]])
-        return Event(
+        return [Event(
             id=hashlib.sha1(key.encode()).hexdigest()[:20], source=self._source, person=track.person, track=number,
             kind=kind, onset=moments[0], apex=moments[1], offset=moments[2],
             rise_s=moments[1].time_s - moments[0].time_s, duration_s=moments[2].time_s - moments[0].time_s,
             aus=naming.name_aus(displacement, curves), motion=naming.motion_table(displacement),
             score=value, flags=tuple(sorted(flags)),
-        )  # fmt: skip
+        )]  # fmt: skip
 
     def _report(self, events: list[Event]) -> list[Event]:
         """Apply the limit per minute: an event must be among the best of the minute before it."""
@@ -306,8 +334,11 @@ class Screener:
         return out
 
 
-def _overlap(times_s: tuple[float, float, float], told: tuple[float, float]) -> float:
+def _overlap(times_s: tuple[float, float, float], kind: Kind, told: tuple[float, float, Kind]) -> float:
+    """Intersection over union; of two macro-expressions, over the shorter."""
     shared = min(times_s[2], told[1]) - max(times_s[0], told[0])
+    if kind == told[2] == "macro":
+        return shared / min(times_s[2] - times_s[0], told[1] - told[0])
     return shared / (max(times_s[2], told[1]) - min(times_s[0], told[0]))
 
 

@@ -1,0 +1,104 @@
+"""Strong expressions in the AU curves: from the first action unit that becomes clearly visible until all have gone.
+
+A run begins when the corrected intensity of any expressive AU reaches ENTER (between A and B on the FACS scale), and
+ends when every AU that took part has fallen below LEAVE of its own peak for QUIET_S. Onset and offset are then moved outwards
+to where the strongest AU has a tenth of its peak left. Runs do not depend on flow, so they survive head motion, and may
+last: after `longest_s` a run is cut and the rest of it is silent.
+
+Opening lips (AU25, AU26, AU27), pressing and puckering them (AU18, AU23, AU24) are what speech is made of and do not begin a
+run; eyelids (AU43, AU45, AU07) blink.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamfer.screening.context import STATE_WIDTH
+from streamfer.screening.series import Series
+
+ENTER = 1.2
+LEAVE = 0.35
+LEAVE_AT_LEAST = 0.4
+QUIET_S = 0.2
+OUTWARD = 0.1  # share of the peak at which an expression begins and ends
+OUTWARD_S = 0.6  # how far onset and offset may move outwards
+DECISION_S = QUIET_S + 0.4
+NOT_EXPRESSIVE = {"AU07", "AU18", "AU23", "AU24", "AU25", "AU26", "AU27", "AU28", "AU43", "AU45"}
+UPPER_AUS = {"AU01", "AU02", "AU04", "AU05"}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One expression. `peak` is the intensity of its strongest AU, `upper` whether that is one of the brows or lids."""
+
+    onset_s: float
+    apex_s: float
+    offset_s: float
+    peak: float
+    upper: bool
+    cut: bool
+
+
+class SustainedScan:
+    """`states` holds the AU columns named `columns` behind STATE_WIDTH others and is read, never changed."""
+
+    def __init__(self, states: Series, columns: tuple[str, ...], longest_s: float) -> None:
+        self._states = states
+        names = [column.partition("_")[0] for column in columns]
+        self._columns = [k for k, name in enumerate(names) if name not in NOT_EXPRESSIVE]
+        self._upper = {k for k, name in enumerate(names) if name in UPPER_AUS}
+        self._longest_s = longest_s
+        self._begin_s: float | None = None
+        self._quiet_s: float | None = None  # since when all AUs have been below their leaving level
+        self._silent = False  # a run that was cut goes on
+        self._peaks = np.zeros(len(self._columns))
+
+    @property
+    def open_since_s(self) -> float | None:
+        """When the run that is going on began; None when there is none."""
+        return self._begin_s
+
+    def push(self, now_s: float, end: bool = False) -> list[Run]:
+        """Take the last row of the states; returns the run that it ends, if any."""
+        if not self._columns or not len(self._states):
+            return []
+        values = self._states.rows[-1, STATE_WIDTH:][self._columns]
+        if self._begin_s is None:
+            if not end and float(values.max()) >= ENTER:
+                self._begin_s, self._quiet_s = now_s, None
+                self._peaks = values.copy()
+            return []
+        self._peaks = np.maximum(self._peaks, values)
+        took_part = self._peaks >= ENTER
+        quiet = bool((values < np.maximum(LEAVE * self._peaks, LEAVE_AT_LEAST))[took_part].all())
+        self._quiet_s = (self._quiet_s if self._quiet_s is not None else now_s) if quiet else None
+        over = self._quiet_s is not None and now_s - self._quiet_s >= QUIET_S
+        too_long = now_s - self._begin_s >= self._longest_s - 2 * OUTWARD_S
+        if not (over or too_long or end):
+            return []
+        run = None if self._silent else self._run(self._begin_s, self._quiet_s or now_s, cut=too_long and not over)
+        self._silent = too_long and not over and not end
+        if self._silent:
+            self._begin_s = now_s  # stays open, unreported, until it is over
+        else:
+            self._begin_s = None
+        return [run] if run is not None else []
+
+    def _run(self, begin_s: float, end_s: float, cut: bool) -> Run:
+        near = self._states.between(begin_s - OUTWARD_S, end_s + OUTWARD_S)
+        times = self._states.times[near]
+        curves = self._states.rows[near, STATE_WIDTH:][:, self._columns]
+        inside = (times >= begin_s) & (times <= end_s)
+        strongest = int(curves[inside].max(axis=0).argmax())
+        curve = curves[:, strongest]
+        top = int(np.flatnonzero(inside)[curve[inside].argmax()])
+        low = curve <= max(OUTWARD * curve[top], 0.1)
+        before, after = np.flatnonzero(low[:top]), np.flatnonzero(low[top:])
+        onset = int(before[-1]) if len(before) else 0
+        offset = top + int(after[0]) if len(after) else len(times) - 1
+        return Run(
+            float(times[onset]), float(times[top]), float(times[offset]), float(curve[top]),
+            self._columns[strongest] in self._upper, cut,
+        )  # fmt: skip
