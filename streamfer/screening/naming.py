@@ -41,8 +41,10 @@ def motion_table(displacement: np.ndarray) -> tuple[RegionMotion, ...]:
     return tuple(sorted(out, key=lambda motion: -motion.distance))
 
 
-def name_aus(displacement: np.ndarray, curves: Mapping[str, tuple[float, float]]) -> tuple[AUChange, ...]:
-    """AUs of an event, strongest first.
+def name_aus(
+    displacement: np.ndarray, curves: Mapping[str, tuple[float, float]], flow_first: bool
+) -> tuple[AUChange, ...]:
+    """AUs of an event, strongest first; with `flow_first` those that were seen to move come before the others.
 
     `displacement` (R, 2) from onset to apex; `curves` maps an AU column ("AU12_L", "AU17") to its corrected intensity
     at the apex and the rise from onset to apex.
@@ -67,7 +69,8 @@ def name_aus(displacement: np.ndarray, curves: Mapping[str, tuple[float, float]]
         kept = {s for s, values in sides.items() if values[1] >= BOTH_SHARE * delta}
         which: Side = "left" if kept == {"L"} else "right" if kept == {"R"} else "both"
         changes.append(AUChange(au, which, round(intensity, 3), round(delta, 3)))
-    return tuple(sorted(changes, key=lambda change: -change.delta))
+    seen = {au for au, _ in moved} if flow_first else set()
+    return tuple(sorted(changes, key=lambda change: (change.au not in seen, -change.delta)))
 
 
 def moved_aus(displacement: np.ndarray) -> dict[tuple[str, str], float]:

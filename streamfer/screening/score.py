@@ -10,7 +10,7 @@ import math
 
 from streamfer.records import Kind
 from streamfer.screening.brief import LOWER, Bump
-from streamfer.screening.context import TALK_OPENING_IED, Surroundings
+from streamfer.screening.context import BLINK_DROP, TALK_OPENING_IED, Surroundings
 
 MICRO_WEIGHTS: dict[str, float] = {
     "bias": -5.909,
@@ -63,6 +63,7 @@ MACRO_WEIGHTS: dict[str, float] = {
 }
 
 OPEN_EYES = 0.25  # eyes vary by this share without blinking
+LONGEST_BLINK_S = 1.0
 BLINK_LAG_S = 0.2  # a blink lasts 0.2-0.5 s: its deepest point this far from an apex is another movement
 
 
@@ -107,14 +108,15 @@ def score(numbers: dict[str, float], kind: Kind) -> float:
     return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
 
 
-def strong(peak: float, half: int, around: Surroundings) -> float:
+def strong(peak: float, half: int, total_s: float, around: Surroundings) -> float:
     """0-1 for an expression in the AU curves with this peak intensity; chosen, not fitted.
 
-    Half at intensity 1.2 (where a run begins), 0.9 at 2.3; speech asks for one step of the FACS scale more of the
-    lower face.
+    Half at intensity 1.2 (where a run begins), 0.9 at 2.3. Speech asks for one step of the FACS scale more of the
+    lower face, and so does a blink of anything short: closing eyes look like raised cheeks.
     """
     talking = 1.0 if half == LOWER and around.talking > TALK_OPENING_IED else 0.0
-    return 1.0 / (1.0 + math.exp(-2.0 * (peak - 1.2 - talking)))
+    blinking = 1.0 if around.blink > BLINK_DROP and total_s < LONGEST_BLINK_S else 0.0
+    return 1.0 / (1.0 + math.exp(-2.0 * (peak - 1.2 - talking - blinking)))
 
 
 def _log(value: float, low: float, high: float) -> float:

@@ -237,7 +237,7 @@ class Screener:
         half = UPPER if run.upper else LOWER
         regions = tuple(i for i, other in enumerate(HALF_OF_REGION) if other == half)
         around = context.look_around(stretch.moves, stretch.states, regions, run.onset_s, run.apex_s, run.offset_s)
-        value = score.strong(run.peak, half, around)
+        value = score.strong(run.peak, half, run.offset_s - run.onset_s, around)
         if value < self.config.min_score:
             self.counts["macro_below_min_score"] += 1
             return []
@@ -310,7 +310,7 @@ class Screener:
             id=hashlib.sha1(key.encode()).hexdigest()[:20], source=self._source, person=track.person, track=number,
             kind=kind, onset=moments[0], apex=moments[1], offset=moments[2],
             rise_s=moments[1].time_s - moments[0].time_s, duration_s=moments[2].time_s - moments[0].time_s,
-            aus=naming.name_aus(displacement, curves), motion=naming.motion_table(displacement),
+            aus=naming.name_aus(displacement, curves, flow_first=kind == "micro"), motion=naming.motion_table(displacement),
             score=value, flags=tuple(sorted(flags)),
         )]  # fmt: skip
 

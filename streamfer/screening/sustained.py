@@ -6,7 +6,7 @@ to where the strongest AU has a tenth of its peak left. Runs do not depend on fl
 last: after `longest_s` a run is cut and the rest of it is silent.
 
 Opening lips (AU25, AU26, AU27), pressing and puckering them (AU18, AU23, AU24) are what speech is made of and do not begin a
-run; eyelids (AU43, AU45, AU07) blink.
+run; eyelids blink and open with the gaze (AU05, AU07, AU43, AU45).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ QUIET_S = 0.2
 OUTWARD = 0.1  # share of the peak at which an expression begins and ends
 OUTWARD_S = 0.6  # how far onset and offset may move outwards
 DECISION_S = QUIET_S + 0.4
-NOT_EXPRESSIVE = {"AU07", "AU18", "AU23", "AU24", "AU25", "AU26", "AU27", "AU28", "AU43", "AU45"}
-UPPER_AUS = {"AU01", "AU02", "AU04", "AU05"}
+NOT_EXPRESSIVE = {"AU05", "AU07", "AU18", "AU23", "AU24", "AU25", "AU26", "AU27", "AU28", "AU43", "AU45"}
+UPPER_AUS = {"AU01", "AU02", "AU04"}
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One expression. `peak` is the intensity of its strongest AU, `upper` whether that is one of the brows or lids."""
+    """One expression. `peak` is the intensity of its strongest AU, `upper` whether that is one of the brows."""
 
     onset_s: float
     apex_s: float
