@@ -1,6 +1,8 @@
 """Output files: whole lines after any kill, loadable in other people's software, no text that breaks a format."""
 
 import csv
+import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pandas as pd
 import pytest
 
 from streamfer.errors import PayloadInvalid, SourceMissing, UsageError
-from streamfer.records import AUReading
+from streamfer.records import AUReading, ChainOfThought
 from streamfer.reporting import FORMATS, write_formats
 from streamfer.reporting import folder as files
 from streamfer.reporting.faces_csv import FacesCsv, columns, read, read_chunks, repair
@@ -101,6 +103,20 @@ def test_a_growing_or_killed_folder_loads_what_is_whole(folder: Path) -> None:
     assert (folder / "events.jsonl").read_bytes().endswith(b"\n")
 
 
+def test_an_explanation_after_a_torn_one_is_a_whole_line(folder: Path) -> None:
+    """`streamfer explain` goes on in a folder whose run was killed while it wrote."""
+    (folder / "explanations.jsonl").write_text('{"id": "ha')
+    files.append(folder / "explanations.jsonl", result(EVENTS[3], "late"))
+    assert files.load(folder).unexplained() == []
+
+
+def test_what_a_kill_left_half_replaced_goes(folder: Path) -> None:
+    for name in (".run.json.123", ".events.jsonl.123", ".part-report.html"):
+        (folder / name).write_text("half")
+    files.repair(folder)
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
 def test_merge_is_one_step_and_safe_to_repeat(folder: Path) -> None:
     files.append(folder / "explanations.jsonl", result(EVENTS[3], "late"))
     files.merge(folder)
@@ -146,6 +162,22 @@ def test_every_format_writes_with_and_without_events(tmp_path: Path, name: str, 
     assert sorted(p.name for p in folder.iterdir() if p.name.endswith((".bak", ".part"))) == []
 
 
+def test_a_writer_that_fails_leaves_the_file_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamfer.reporting import vtt
+
+    (path,) = write_formats(folder, ["vtt"])
+    before = path.read_bytes()
+
+    def fails(analysis: files.Analysis, path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(vtt, "write", fails)
+    with pytest.raises(OSError, match="No space"):
+        write_formats(folder, ["vtt"])
+    assert path.read_bytes() == before and not list(folder.glob(".part-*"))
+
+
 def test_elan_file_loads_in_pympi(folder: Path) -> None:
     from pympi.Elan import Eaf
 
@@ -184,7 +216,7 @@ def test_textgrid_loads_and_tiles_the_time(folder: Path) -> None:
     grid = TextGrid(str(folder / "events.TextGrid"))
     intervals = grid.get_tier("P1 macro").get_all_intervals()
     assert intervals[0][0] == 0 and intervals[-1][1] == pytest.approx(8.0)
-    assert all(a[1] == b[0] for a, b in zip(intervals, intervals[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(intervals))
     assert [round(p[0], 3) for p in grid.get_tier("P1 apex").get_intervals()] == [1.2, 2.0]
 
 
@@ -201,6 +233,15 @@ def test_events_csv_has_a_row_per_event(folder: Path) -> None:
     table = pd.read_csv(folder / "events.csv")
     assert list(table["annotation"]) == ["L12", "4", "12", "R1"]
     assert table["label"].fillna("").tolist() == ["happiness", "anger", "happiness", ""]
+
+
+def test_a_spreadsheet_gets_text_and_no_formulas(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    files.append(folder / "explanations.jsonl", dataclasses.replace(
+        result(EVENTS[3], ""), cot=ChainOfThought('=HYPERLINK("http://x")', "two\nlines", "-1", "fear")))  # fmt: skip
+    write_formats(folder, ["csv"])
+    row = pd.read_csv(folder / "events.csv").iloc[-1]
+    assert row["observations"].startswith("'=") and row["interpretation"] == "two lines" and row["conclusion"] == "'-1"
 
 
 def test_signals_are_one_file_for_each_stage(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Everything that is written for people and other programs. One file per format, over `folder.Analysis`."""
+"""Everything that is written for people and other programs. One file per format, over `folder.Analysis`.
+
+Each file appears whole or not at all: it is written beside its place and then renamed, so a kill leaves the one before.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,12 @@ def write_formats(folder: Path, formats: Sequence[str]) -> list[Path]:
     for name in formats:
         module = importlib.import_module(f"streamfer.reporting.{_MODULES.get(name, name)}")
         path = folder / FORMATS[name]
-        module.write(analysis, path)
+        part = folder / f".part-{path.name}"
+        try:
+            module.write(analysis, part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
         written.append(path)
     return written
 

@@ -22,8 +22,8 @@ def write(analysis: Analysis, path: Path) -> None:
         media = Path(source["path"]).resolve()
         mime = mimetypes.guess_type(media.name)[0] or "video/mp4"
         document.add_linked_file(media.as_uri(), relpath=_relative(media, path), mimetype=mime)
-    for tier in tiers(analysis) or []:
-        document.add_tier(tier.name)
+    for tier in tiers(analysis):
+        document.add_tier(tier.name, part=tier.person, ann="streamfer")
         for begin_s, end_s, text in tier.spans:
             begin_ms, end_ms = round(begin_s * 1000), round(end_s * 1000)
             document.add_annotation(tier.name, begin_ms, max(end_ms, begin_ms + 1), _NOT_XML.sub("", text))

@@ -51,10 +51,16 @@ def _row(explained: Explained) -> dict[str, object]:
         "flags": " ".join(event.flags),
         "label": cot.label if cot else "",
         "verified": result.verified if result else "",
-        "observations": cot.observations if cot else "",
-        "interpretation": cot.interpretation if cot else "",
-        "conclusion": cot.conclusion if cot else "",
+        "observations": _cell(cot.observations) if cot else "",
+        "interpretation": _cell(cot.interpretation) if cot else "",
+        "conclusion": _cell(cot.conclusion) if cot else "",
     }
+
+
+def _cell(text: str) -> str:
+    """One line that a spreadsheet takes as text: a model may write what it would run as a formula."""
+    text = " ".join(text.split())
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def annotation(event: Event) -> str:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,23 +71,34 @@ class FacesCsv:
     def __init__(
         self, path: Path, au_names: Sequence[str], *, threshold: float, landmarks: bool = False, append: bool = False
     ) -> None:
-        self._names = list(au_names)
+        names = list(au_names)
         self._threshold = threshold
         self._landmarks = landmarks
-        self._sides = _sides(self._names)
-        self._columns = columns(self._names, landmarks)
+        self._sides = [indices for _, indices in _sides(names)]
+        self._sided = [i for i, name in enumerate(names) if "_" in name]
+        header = columns(names, landmarks)
+        self._no_face = "%d,0,%.6f,0,0" + "," * (len(header) - 5) + "\n"
+        # one format for the whole row: this runs for every face of every frame, beside the analysis
+        self._row_format = (
+            "%d,%d,%.6f,%.3f,1,%.2f,%.2f,%.2f,%.4f,%.4f,%.4f"
+            + ",%.3f" * len(self._sides)
+            + ",%d" * len(self._sides)
+            + ",%s,%.2f,%.2f,%.2f,%.2f,%d,%s,%.1f,%.1f,%.2f,%.3f,%.2f"
+            + ",%.3f" * (len(self._sided) + len(names))
+            + ",%.2f" * (136 if landmarks else 0)
+            + "\n"
+        )
         self._lines: list[str] = []
         self._flushed = time.monotonic()
-        self._sided = [i for i, name in enumerate(self._names) if "_" in name]
         self._file = path.open("ab" if append else "wb", buffering=0)
         self.rows = 0
         if self._file.tell() == 0:
-            self._file.write((",".join(self._columns) + "\n").encode())
+            self._file.write((",".join(header) + "\n").encode())
 
     def write(self, frame: int, time_s: float, faces: Sequence[tuple[Face, AUReading, float]]) -> None:
         """All rows of one frame: `faces` are (face, AUs, seconds of neutral level known)."""
         if not faces:
-            self._lines.append(self._no_face(frame, time_s))
+            self._lines.append(self._no_face % (frame, time_s))
         for face, aus, neutral_s in faces:
             self._lines.append(self._row(frame, time_s, face, aus, neutral_s))
         if len(self._lines) >= _BUFFER_LINES or time.monotonic() - self._flushed > _FLUSH_S:
@@ -109,31 +121,32 @@ class FacesCsv:
 
     def _row(self, frame: int, time_s: float, face: Face, aus: AUReading, neutral_s: float) -> str:
         corrected = aus.corrected.tolist()
-        strongest = [max(corrected[i] for i in indices) for _, indices in self._sides]
+        strongest = [
+            corrected[indices[0]] if len(indices) == 1 else max([corrected[i] for i in indices])
+            for indices in self._sides
+        ]
+        threshold = self._threshold
         pose, box, quality = face.pose, face.box, face.quality
         reason = '"' + quality.reason.replace('"', "'") + '"' if quality.reason else ""
-        text = (
-            f"{frame},{face.track},{time_s:.6f},{face.confidence:.3f},1,"
-            f"{pose.tx:.2f},{pose.ty:.2f},{pose.tz:.2f},{pose.rx:.4f},{pose.ry:.4f},{pose.rz:.4f},"
-            + ("%.3f," * len(strongest)) % tuple(strongest)
-            + ",".join("1" if value >= self._threshold else "0" for value in strongest)
-            + f",{face.person},{box.x:.2f},{box.y:.2f},{box.w:.2f},{box.h:.2f},{quality.usable:d},{reason},"
-            f"{quality.size_px:.1f},{quality.sharpness:.1f},{quality.yaw_deg:.2f},{quality.occlusion:.3f},{neutral_s:.2f},"
-            + ("%.3f," * len(self._sided)) % tuple(corrected[i] for i in self._sided)
-            + (("%.3f," * len(corrected)) % tuple(aus.raw.tolist()))[:-1]
-        )
-        if self._landmarks:
-            text += "," + self._points(face)
-        return text + "\n"
+        points = face.landmarks[_points68(), :2].T.ravel().tolist() if self._landmarks else ()
+        return self._row_format % (
+            frame, face.track, time_s, face.confidence, pose.tx, pose.ty, pose.tz, pose.rx, pose.ry, pose.rz,
+            *strongest,
+            *[value >= threshold for value in strongest],
+            face.person, box.x, box.y, box.w, box.h, quality.usable, reason,
+            quality.size_px, quality.sharpness, quality.yaw_deg, quality.occlusion, neutral_s,
+            *[corrected[i] for i in self._sided],
+            *aus.raw.tolist(),
+            *points,
+        )  # fmt: skip
 
-    def _no_face(self, frame: int, time_s: float) -> str:
-        return f"{frame},0,{time_s:.6f},0,0" + "," * (len(self._columns) - 5) + "\n"
 
-    def _points(self, face: Face) -> str:
-        from streamfer.faces.align import IBUG68
+@cache
+def _points68() -> np.ndarray:
+    """The 68 of the 478 landmarks that OpenFace's readers know."""
+    from streamfer.faces.align import IBUG68
 
-        points = face.landmarks[IBUG68, :2]
-        return ",".join(f"{value:.2f}" for value in np.concatenate((points[:, 0], points[:, 1])))
+    return np.asarray(IBUG68)
 
 
 def columns(au_names: Sequence[str], landmarks: bool = False) -> list[str]:
@@ -180,13 +193,20 @@ def repair(path: Path) -> None:
         file.truncate(start + sum(len(line) for line in lines[:keep]))
 
 
-def read_chunks(path: Path, rows: int = CHUNK_ROWS) -> Iterator[pd.DataFrame]:
-    """The table in parts, for files of hours; `person` and `reason` are text, "" when empty."""
+def read_chunks(path: Path, rows: int = CHUNK_ROWS, only: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    """The table in parts, for files of hours; `person` and `reason` are text, "" when empty. `only` names columns."""
     import pandas as pd
 
-    with pd.read_csv(path, chunksize=rows, dtype={"person": str, "reason": str}) as reader:
+    texts = {name: "" for name in ("person", "reason") if only is None or name in only}
+    with pd.read_csv(path, chunksize=rows, dtype=dict.fromkeys(texts, str), usecols=only) as reader:  # type: ignore[arg-type]
         for chunk in reader:
-            yield chunk.fillna({"person": "", "reason": ""})
+            yield chunk.fillna(texts)
+
+
+def header(path: Path) -> list[str]:
+    """The names of the columns of a file."""
+    with path.open(encoding="utf-8") as file:
+        return file.readline().strip().split(",")
 
 
 def read(path: Path) -> pd.DataFrame:

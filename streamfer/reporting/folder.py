@@ -87,7 +87,9 @@ def load(folder: str | Path) -> Analysis:
 
 
 def append(path: Path, record: Event | Result) -> None:
-    """One whole line, in one write."""
+    """One whole line, in one write; a torn line that a killed run left before it goes."""
+    if path.exists():
+        _drop_torn_line(path)
     data = memoryview((to_json(record) + "\n").encode())
     with path.open("ab", buffering=0) as file:
         while data:
@@ -95,14 +97,24 @@ def append(path: Path, record: Event | Result) -> None:
 
 
 def repair(folder: Path) -> None:
-    """Drop a torn last line of the JSON lines files."""
+    """What a killed run left: torn last lines of the JSON lines files and files that were being replaced."""
     for name in (EVENTS, EXPLANATIONS):
-        path = folder / name
-        if path.exists():
-            data = path.read_bytes()
-            if data and not data.endswith(b"\n"):
-                with path.open("rb+") as file:
-                    file.truncate(data.rfind(b"\n") + 1)
+        if (folder / name).exists():
+            _drop_torn_line(folder / name)
+    for pattern in (f".{EVENTS}.*", f".{RUN}.*", ".part-*"):
+        for left in folder.glob(pattern):
+            left.unlink()
+
+
+def _drop_torn_line(path: Path) -> None:
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            return
+        file.seek(size - 1)
+        if file.read(1) != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def merge(folder: Path) -> None:

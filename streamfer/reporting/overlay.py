@@ -54,7 +54,8 @@ def draw(frame: Frame, faces: list[dict[str, Any]], events: list[Event]) -> np.n
         image = image.copy()
     scale = max(0.4, image.shape[0] / 900)
     for face in faces:
-        now = [e for e in events if e.person == face["person"] and e.onset.frame <= frame.index <= e.offset.frame]
+        # by track, not by name: two faces may both be unknown, and a name may come later than the first rows
+        now = [e for e in events if e.track == face["face_id"] and e.onset.frame <= frame.index <= e.offset.frame]
         colour = {"micro": _MICRO, "macro": _MACRO}[now[0].kind] if now else _WHITE if face["usable"] else _GREY
         left, top = round(face["box_x"]), round(face["box_y"])
         right, bottom = round(face["box_x"] + face["box_w"]), round(face["box_y"] + face["box_h"])

@@ -19,6 +19,7 @@ class Tier:
     """Spans (begin_s, end_s, text) that do not overlap, in order of time."""
 
     name: str
+    person: str
     spans: list[tuple[float, float, str]] = field(default_factory=list)
 
 
@@ -37,23 +38,24 @@ def tiers(analysis: Analysis) -> list[Tier]:
     shift = media_offset_s(analysis.run)
     found: dict[str, list[Tier]] = {}
 
-    def put(name: str, begin: float, end: float, text: str) -> None:
-        layers = found.setdefault(name, [Tier(name)])
+    def put(person: str, what: str, begin: float, end: float, text: str) -> None:
+        name = f"{person} {what}"
+        layers = found.setdefault(name, [Tier(name, person)])
         for layer in layers:
             if not layer.spans or layer.spans[-1][1] <= begin:
                 layer.spans.append((begin, end, text))
                 return
-        layers.append(Tier(f"{name} ({len(layers) + 1})", [(begin, end, text)]))
+        layers.append(Tier(f"{name} ({len(layers) + 1})", person, [(begin, end, text)]))
 
     for explained in sorted(analysis.explained, key=lambda e: e.event.onset.time_s):
         event, cot = explained.event, explained.result.cot if explained.result else None
         person = event.person or "unknown"
         begin, end = event.onset.time_s + shift, event.offset.time_s + shift
-        put(f"{person} {event.kind}", begin, end, f"{event.kind} {event.score:.2f}")
-        put(f"{person} AUs", begin, end, annotation(event))
+        put(person, event.kind, begin, end, f"{event.kind} {event.score:.2f}")
+        put(person, "AUs", begin, end, annotation(event))
         if cot:
-            put(f"{person} label", begin, end, cot.label)
-            put(f"{person} explanation", begin, end, f"{cot.observations} {cot.interpretation} {cot.conclusion}")
+            put(person, "label", begin, end, cot.label)
+            put(person, "explanation", begin, end, f"{cot.observations} {cot.interpretation} {cot.conclusion}")
     return [layer for _, layers in sorted(found.items()) for layer in layers]
 
 
