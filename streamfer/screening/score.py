@@ -13,28 +13,28 @@ from streamfer.screening.brief import LOWER, Bump
 from streamfer.screening.context import BLINK_DROP, TALK_OPENING_IED, Surroundings
 
 MICRO_WEIGHTS: dict[str, float] = {
-    "bias": -5.909,
-    "log_fit": 1.151,  # energy explained over energy left
-    "log_height": -0.920,  # against 0.04 IED
-    "log_share": 1.695,  # odds of the energy explained near the action
-    "log_step": 0.299,  # bump against plain step
-    "log_noise": -0.257,  # height against the recent movement of the same regions
-    "agree": 1.421,  # the landmarks moved the same way, as a share
-    "busy": 0.174,  # recent movement of that half of the face, against 0.01 IED
-    "large": -5.035,  # higher than micro-expressions are (0.1 IED)
-    "short": -6.849,  # shorter than four frames of a 30 fps film
-    "blink": -7.134,  # the eyes closed meanwhile, by this share beyond OPEN_EYES
-    "blink_now": -5.018,  # and were most closed at the very apex
-    "head_speed": -0.359,  # IED/s
-    "head_bump": 0.738,  # the head went out and back with it, against the height, and landmarks do not agree
-    "head_unseen": -0.698,  # head speed when the landmarks do not agree
-    "lower": 1.929,  # the lower face, and for it alone:
-    "lower_log_fit": -0.651,
-    "lower_large": 0.774,
-    "lower_talking": -1.332,  # mouth rhythm
-    "lower_opening": -1.614,  # the lips parted, against the height
-    "lower_busy": -0.636,
-    "lower_blink": 0.814,
+    "bias": -6.942,
+    "log_fit": 1.066,  # energy explained over energy left
+    "log_height": -0.700,  # against 0.04 IED
+    "log_share": 1.900,  # odds of the energy explained near the action
+    "log_step": 0.239,  # bump against plain step
+    "log_noise": -0.245,  # height against the recent movement of the same regions
+    "agree": 1.935,  # the landmarks moved the same way, as a share
+    "busy": 0.104,  # recent movement of that half of the face, against 0.01 IED
+    "large": -5.930,  # higher than micro-expressions are (0.1 IED)
+    "short": -7.128,  # shorter than four frames of a 30 fps film
+    "blink": -6.698,  # the eyes closed meanwhile, by this share beyond OPEN_EYES
+    "blink_now": -3.923,  # and were most closed at the very apex
+    "head_speed": 0.170,  # IED/s
+    "head_bump": 0.747,  # the head went out and back with it, against the height, and landmarks do not agree
+    "head_unseen": -0.499,  # head speed when the landmarks do not agree
+    "lower": 2.227,  # the lower face, and for it alone:
+    "lower_log_fit": -0.923,
+    "lower_large": 1.767,
+    "lower_talking": -0.386,  # mouth rhythm
+    "lower_opening": -1.856,  # the lips parted, against the height
+    "lower_busy": -0.736,
+    "lower_blink": 0.831,
 }
 
 MACRO_WEIGHTS: dict[str, float] = {
