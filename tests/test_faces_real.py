@@ -151,7 +151,7 @@ def test_a_real_gallery_goes_through_json(portrait, finder, tmp_path):
     for i, image in enumerate(images):
         follower.push(Frame(i, i / 30, image))
     follower.flush()
-    people.gallery.save(tmp_path / "people.json", people.embed)
+    people.gallery.save(tmp_path / "people.json")
     again = People(Faces(), Gallery.load(tmp_path / "people.json"))
     later = Follower(Faces(), again, finder)
     for i, image in enumerate(images):

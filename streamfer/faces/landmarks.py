@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from streamfer.errors import ModelError, ModelMissing
+from streamfer.faces.mediapipe_import import import_mediapipe
 from streamfer.faces.networks import INPUT_PX, LANDMARKS, ROI_SCALE, Detector, MeshNet, Roi, quiet
 from streamfer.records import Frame
 
@@ -143,6 +144,7 @@ class FaceLandmarkerTask:
 
     def _open(self) -> None:
         with quiet():
+            import_mediapipe()
             from mediapipe.tasks.python import BaseOptions, vision
 
             settings = vision.FaceLandmarkerOptions(
@@ -160,7 +162,7 @@ class FaceLandmarkerTask:
         self._last_ms = -1
 
     def find(self, frame: Frame) -> list[Mesh]:
-        import mediapipe as mp
+        mp = import_mediapipe()
 
         height, width = frame.image.shape[:2]
         # whole milliseconds that must grow: two frames within one would be a fatal error inside MediaPipe

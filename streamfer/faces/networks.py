@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from streamfer.faces.mediapipe_import import import_mediapipe
+
 LANDMARKS = 478
 INPUT_PX = 192  # input side of the landmark network
 ROI_SCALE = 1.5  # MediaPipe's margin around a detection, and around the landmarks of the frame before
@@ -57,7 +59,7 @@ class _Graph:
     """A MediaPipe graph that is asked one question at a time."""
 
     def __init__(self, text: str, outputs: tuple[str, ...], side: dict[str, Any]) -> None:
-        import mediapipe as mp
+        mp = import_mediapipe()
         from mediapipe.python._framework_bindings import calculator_graph, resource_util
 
         resource_util.set_resource_dir(str(Path(mp.__file__).parent.parent))
@@ -114,7 +116,7 @@ class MeshNet(_Graph):
     """FaceMesh with attention: a square picture of a face -> landmarks in its pixels."""
 
     def __init__(self) -> None:
-        import mediapipe as mp
+        mp = import_mediapipe()
         from mediapipe.framework.formats import rect_pb2
 
         super().__init__(_MESH_GRAPH, ("landmarks", _SCORE), {"with_attention": mp.packet_creator.create_bool(True)})
