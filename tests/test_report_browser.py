@@ -76,7 +76,7 @@ def test_a_click_shows_pictures_tables_and_words(browser: webdriver.Chrome, repo
     for expected in (
         "micro",
         "lip corner puller",
-        "left side",
+        "left",
         "2.5",
         "up-right",
         "happiness",
@@ -128,7 +128,7 @@ def test_table_sorts_and_keys_go_from_event_to_event(browser: webdriver.Chrome, 
     assert rows(browser)[0] == "x-micro-6100"
     browser.find_element(By.CSS_SELECTOR, "tbody tr").click()
     browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
-    assert browser.find_element(By.CSS_SELECTOR, "tr[aria-selected='true']").get_attribute("data-id") == "P2-macro-4600"
+    assert browser.find_element(By.CSS_SELECTOR, "tr[aria-current='true']").get_attribute("data-id") == "P2-macro-4600"
 
 
 @pytest.mark.parametrize("width", [1280, 400])

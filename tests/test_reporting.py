@@ -14,8 +14,10 @@ from streamfer.errors import PayloadInvalid, SourceMissing, UsageError
 from streamfer.records import AUReading, ChainOfThought
 from streamfer.reporting import FORMATS, write_formats
 from streamfer.reporting import folder as files
+from streamfer.reporting.curves import BINS, NONE, STEP, gather
 from streamfer.reporting.faces_csv import FacesCsv, columns, read, read_chunks, repair
-from streamfer.reporting.html import report_data, script_json
+from streamfer.reporting.facts import facts, remarks
+from streamfer.reporting.html import script_json
 from tests.analyses import AUS, EVENTS, HOSTILE, face, result, write_folder
 
 
@@ -273,20 +275,112 @@ def test_report_escapes_what_is_not_ours_and_asks_for_nothing(folder: Path) -> N
     assert len(list((folder.parent / "assets").glob("plotly-*.min.js"))) == 1
 
 
-def test_curves_are_broken_where_nobody_was_seen(folder: Path) -> None:
-    people = {p["person"]: p["curves"] for p in report_data(files.load(folder))["people"]}
-    assert people["P2"]["t"][0] == pytest.approx(2.0, abs=0.01)
-    assert people[""]["t"] == []
+# ----------------------------------------------------------------------------------------------------- curves
 
 
-def test_hours_of_curves_stay_small_and_keep_their_peaks(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path)
+def long_table(folder: Path, rows: int, tracks: list[int], **changes: np.ndarray) -> None:
+    """Replace faces.csv by `rows` frames at 30 fps of P1's first row, one row for each of `tracks`."""
     table = read(folder / "faces.csv")
-    one = table[(table["person"] == "P1")].iloc[:1]
-    long = pd.concat([one] * 60_000, ignore_index=True)
-    long["timestamp"] = np.arange(60_000) / 30
-    long.loc[31_234, "AU12_r"] = 4.9
+    one = table[table["person"] == "P1"].iloc[:1]
+    long = pd.concat([one] * rows * len(tracks), ignore_index=True)
+    long["frame"] = np.repeat(np.arange(rows), len(tracks))
+    long["timestamp"] = long["frame"] / 30
+    long["face_id"] = np.tile(tracks, rows)
+    for name, values in changes.items():
+        long[name] = values
     long.to_csv(folder / "faces.csv", index=False)
-    (person,) = [p for p in report_data(files.load(folder))["people"] if p["person"] == "P1"]
-    assert len(person["curves"]["t"]) <= 2400
-    assert max(person["curves"]["aus"]["AU12"]) == 4.9
+
+
+def test_a_short_clip_keeps_every_value(folder: Path) -> None:
+    table = files.load(folder).faces
+    lane = next(lane for lane in gather(folder / "faces.csv", EVENTS).lanes if lane.person == "P2")
+    rows = table[table["person"] == "P2"]
+    np.testing.assert_allclose(lane.times_s, rows["timestamp"])
+    np.testing.assert_allclose(lane.aus["AU12"] * STEP, rows["AU12_r"].clip(0, 5), atol=STEP / 2 + 1e-6)
+    assert lane.times_s[0] == pytest.approx(2.0, abs=0.01) and lane.usable == 1.0
+    assert lane.seen_s == pytest.approx((200 - 61) / 30, abs=0.01)
+
+
+def test_hours_stay_small_and_keep_their_peaks(folder: Path) -> None:
+    values = np.zeros(60_000)
+    values[31_234] = 4.9
+    long_table(folder, 60_000, [1], AU12_r=values)
+    (lane,) = gather(folder / "faces.csv", []).lanes
+    assert len(lane.times_s) <= 2 * BINS
+    peak = lane.aus["AU12"].argmax()
+    assert lane.aus["AU12"][peak] * STEP == pytest.approx(4.9)
+    assert lane.times_s[peak] == pytest.approx(31_234 / 30, abs=2000 / BINS)
+
+
+def test_two_unknown_faces_are_never_one_line(folder: Path) -> None:
+    """Both are in every frame; a line through both would jump between 1 and 4."""
+    long_table(folder, 100, [5, 9], person="", AU12_r=np.tile([1.0, 4.0], 100))
+    (lane,) = gather(folder / "faces.csv", []).lanes
+    line = lane.aus["AU12"]
+    assert lane.person == "" and set(line.tolist()) == {50, 200, NONE}
+    assert not [pair for pair in itertools.pairwise(line.tolist()) if set(pair) == {50, 200}]
+
+
+def test_what_cannot_be_measured_is_not_drawn(folder: Path) -> None:
+    long_table(folder, 100, [1], usable=np.repeat([1, 0], 50), AU12_r=np.repeat([2.0, 5.0], 50))
+    (lane,) = gather(folder / "faces.csv", []).lanes
+    assert lane.usable == 0.5 and set(lane.aus["AU12"].tolist()) == {100, NONE}
+
+
+def test_a_lane_is_broken_while_its_person_was_away(folder: Path) -> None:
+    long_table(folder, 100, [1])
+    table = read(folder / "faces.csv")
+    table.drop(index=range(40, 70)).to_csv(folder / "faces.csv", index=False)
+    (lane,) = gather(folder / "faces.csv", []).lanes
+    assert lane.times_s[lane.aus["AU12"] == NONE] == pytest.approx([39 / 30])
+
+
+def test_close_ups_show_the_side_that_moved_and_keep_the_apex(folder: Path) -> None:
+    table = files.load(folder).faces
+    close = gather(folder / "faces.csv", EVENTS).close_ups[EVENTS[0].id]
+    assert list(close.aus) == ["L12"]
+    assert (close.times_s[0], close.times_s[-1]) == pytest.approx((0.0, 2.4 - 1 / 30), abs=0.034)
+    rows = table[(table["face_id"] == 1) & table["timestamp"].isin(close.times_s)]
+    np.testing.assert_allclose(close.aus["L12"] * STEP, rows["AU12_L_r"].clip(0, 5), atol=STEP / 2 + 1e-6)
+
+
+def test_a_close_up_over_two_parts_of_a_long_file_is_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = gather(folder / "faces.csv", EVENTS)
+    monkeypatch.setattr("streamfer.reporting.curves.read_chunks", lambda path, only: read_chunks(path, 17, only))
+    parts = gather(folder / "faces.csv", EVENTS)
+    assert parts.end_s == whole.end_s and parts.close_ups.keys() == whole.close_ups.keys()
+    for one, other in zip(whole.lanes, parts.lanes, strict=True):
+        np.testing.assert_array_equal(one.times_s, other.times_s)
+        np.testing.assert_array_equal(one.aus["AU12"], other.aus["AU12"])
+    for name, close in whole.close_ups.items():
+        np.testing.assert_array_equal(close.times_s, parts.close_ups[name].times_s)
+
+
+@pytest.mark.parametrize("left", ["", "frame,face_id\n", "header and one torn row"])
+def test_no_rows_give_no_curves(folder: Path, left: str) -> None:
+    path = folder / "faces.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(lines[0] + lines[1][:40] if left.startswith("header and") else left)
+    assert gather(path, EVENTS).lanes == []
+    path.unlink()
+    assert gather(path, EVENTS).lanes == []
+    write_formats(folder, ["html"])
+
+
+# ------------------------------------------------------------------------------------------------------ facts
+
+
+def test_the_page_says_that_a_run_is_not_whole_and_that_two_names_are_one_person(folder: Path) -> None:
+    analysis = files.load(folder)
+    assert remarks(analysis) == [f"a warning {HOSTILE}"]
+    analysis.run.update(status="running", merges=[{"person": "P2", "into": "P1", "time_s": 3.0, "distance": 0.3}])
+    assert "still going" in remarks(analysis)[0] and remarks(analysis)[1].startswith("P2 and P1 look like one person")
+
+
+def test_facts_tell_what_was_left_out_and_with_what(folder: Path) -> None:
+    told = dict(facts(files.load(folder)))
+    assert told["Left out"] == "2 damaged" and told["Events"] == "2 micro, 2 macro"
+    assert "30 frames per second" in told["Picture"] and told["Frames"] == "240 analysed"
+    assert "done" in told["Status"] and "CPUExecutionProvider" in told["AU model"]
+    bare = files.Analysis(folder, [], {})
+    assert dict(facts(bare))["Status"] == "?, exit code None", "a run.json of another version still opens"
