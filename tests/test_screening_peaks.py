@@ -80,3 +80,14 @@ def test_series_remembers_what_is_recent_and_no_more(keep, steps):
     np.testing.assert_array_equal(series.rows[:, 0], series.frames)
     assert series.capacity <= max(4, 4 * (keep + 1))
     assert series.nearest((steps - 1) * 0.1 + 5) == len(series) - 1
+
+
+@pytest.mark.parametrize(("rate_hz", "corner_hz"), [(60.0, 1.2), (60.0, 6.0), (30.0, 2.0)])
+def test_low_pass_is_scipys_butterworth_run_forth_and_back(rate_hz, corner_hz):
+    from scipy import signal
+
+    values = np.cumsum(np.random.default_rng(0).normal(size=(400, 3)), axis=0)
+    sections = signal.butter(2, corner_hz, fs=rate_hz, output="sos")
+    wanted = signal.sosfiltfilt(sections, values, axis=0, padlen=120)
+    got = peaks.low_pass(values, rate_hz, corner_hz)
+    assert np.abs(got - wanted)[30:-30].max() < 0.01 * np.abs(values).max()
