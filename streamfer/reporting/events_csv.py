@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 from streamfer.records import AUChange, Event
@@ -9,10 +10,10 @@ from streamfer.reporting.folder import Analysis, Explained
 
 
 def write(analysis: Analysis, path: Path) -> None:
-    import pandas as pd
-
-    rows = [_row(explained) for explained in analysis.explained]
-    pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(_row(explained) for explained in analysis.explained)
 
 
 COLUMNS = [
