@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint install install-dev system clean lock
 
 demo: install
-	$(BIN)/streamfer analyze samples/portrait.mp4 -o out --overwrite
+	$(BIN)/streamfer analyze samples/portrait.mp4 -o out --overwrite >/dev/null
 	@echo "report: file://$(CURDIR)/out/portrait/report.html"
 
 test: install-dev lint
