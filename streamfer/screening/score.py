@@ -13,53 +13,53 @@ from streamfer.screening.brief import LOWER, Bump
 from streamfer.screening.context import BLINK_DROP, TALK_OPENING_IED, Surroundings
 
 MICRO_WEIGHTS: dict[str, float] = {
-    "bias": -6.942,
-    "log_fit": 1.066,  # energy explained over energy left
-    "log_height": -0.700,  # against 0.04 IED
-    "log_share": 1.900,  # odds of the energy explained near the action
-    "log_step": 0.239,  # bump against plain step
-    "log_noise": -0.245,  # height against the recent movement of the same regions
-    "agree": 1.935,  # the landmarks moved the same way, as a share
-    "busy": 0.104,  # recent movement of that half of the face, against 0.01 IED
-    "large": -5.930,  # higher than micro-expressions are (0.1 IED)
-    "short": -7.128,  # shorter than four frames of a 30 fps film
-    "blink": -6.698,  # the eyes closed meanwhile, by this share beyond OPEN_EYES
-    "blink_now": -3.923,  # and were most closed at the very apex
-    "head_speed": 0.170,  # IED/s
-    "head_bump": 0.747,  # the head went out and back with it, against the height, and landmarks do not agree
-    "head_unseen": -0.499,  # head speed when the landmarks do not agree
-    "lower": 2.227,  # the lower face, and for it alone:
-    "lower_log_fit": -0.923,
-    "lower_large": 1.767,
-    "lower_talking": -0.386,  # mouth rhythm
-    "lower_opening": -1.856,  # the lips parted, against the height
-    "lower_busy": -0.736,
-    "lower_blink": 0.831,
+    "bias": -6.868,
+    "log_fit": 1.632,  # energy explained over energy left
+    "log_height": -1.511,  # against 0.04 IED
+    "log_share": 1.753,  # odds of the energy explained near the action
+    "log_step": 0.858,  # bump against plain step
+    "log_noise": -1.022,  # height against the recent movement of the same regions
+    "agree": 1.733,  # the landmarks moved the same way, as a share
+    "busy": 0.498,  # recent movement of that half of the face, against 0.01 IED
+    "large": -6.659,  # higher than micro-expressions are (0.1 IED)
+    "short": 0.000,  # shorter than four frames of a 30 fps film
+    "blink": -6.611,  # the eyes closed meanwhile, by this share beyond OPEN_EYES
+    "blink_now": -4.490,  # and were most closed at the very apex
+    "head_speed": 0.325,  # IED/s
+    "head_bump": -0.312,  # the head went out and back with it, against the height, and landmarks do not agree
+    "head_unseen": -0.195,  # head speed when the landmarks do not agree
+    "lower": 2.536,  # the lower face, and for it alone:
+    "lower_log_fit": -0.866,
+    "lower_large": 1.711,
+    "lower_talking": -1.944,  # mouth rhythm
+    "lower_opening": -1.844,  # the lips parted, against the height
+    "lower_busy": -0.755,
+    "lower_blink": 0.283,
 }
 
 MACRO_WEIGHTS: dict[str, float] = {
-    "bias": -6.090,
-    "log_fit": 0.987,
-    "log_height": -0.221,
-    "log_share": 1.085,
+    "bias": -2.822,
+    "log_fit": 0.784,
+    "log_height": 0.079,
+    "log_share": 0.765,
     "log_step": 0.000,
-    "log_noise": 0.640,
-    "agree": 0.075,
-    "busy": -1.814,
-    "large": 0.849,
+    "log_noise": -0.160,
+    "agree": 0.293,
+    "busy": -0.302,
+    "large": 1.851,
     "short": 0.000,
-    "blink": -0.383,
-    "blink_now": -4.301,
-    "head_speed": -2.382,
-    "head_bump": 0.673,
-    "head_unseen": -5.057,
-    "lower": -0.336,
-    "lower_log_fit": 0.244,
-    "lower_large": 1.690,
-    "lower_talking": 0.100,
-    "lower_opening": 0.882,
-    "lower_busy": 0.079,
-    "lower_blink": -1.280,
+    "blink": -0.285,
+    "blink_now": -5.738,
+    "head_speed": -0.616,
+    "head_bump": -0.182,
+    "head_unseen": -5.390,
+    "lower": -0.193,
+    "lower_log_fit": 0.593,
+    "lower_large": 3.941,
+    "lower_talking": -1.361,
+    "lower_opening": 1.039,
+    "lower_busy": -0.091,
+    "lower_blink": -1.117,
 }
 
 OPEN_EYES = 0.25  # eyes vary by this share without blinking
