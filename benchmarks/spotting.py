@@ -58,7 +58,9 @@ class Clip:
     base: str = ""  # footage to plant into; "" = the portrait
 
 
-def recipes(split: str, quick: bool = False, calm: Iterable[str] = (), talking: Iterable[str] = ()) -> list[Clip]:
+def recipes(
+    split: str, quick: bool = False, calm: Iterable[str] = (), talking: Iterable[str] = (), per_cell: int = 99
+) -> list[Clip]:
     """All clips of a split."""
     first = SEEDS[split].start
     clips = []
@@ -67,7 +69,7 @@ def recipes(split: str, quick: bool = False, calm: Iterable[str] = (), talking: 
             continue
         for amplitude in AMPLITUDES:
             wish = Wish((amplitude,), 6, 2) if fps < 200 else Wish((amplitude,), 4, 0)
-            for k in range(count):
+            for k in range(min(count, per_cell)):
                 name = f"portrait_{fps}fps_a{amplitude * 100:02.0f}_s{first + k}"
                 clips.append(Clip(name, _PLAIN, first + k, wish, fps, 18.0 if fps < 200 else 8.0))
     six = Wish((0.06,), 6, 2)
@@ -98,7 +100,7 @@ def recipes(split: str, quick: bool = False, calm: Iterable[str] = (), talking: 
                         f"{stem}_a{amplitude * 100:02.0f}_s{first + k}", f"footage {kind}: planted {amplitude:.2f}", first + k,
                         Wish((amplitude,), 3, 0, blinks=False, head="off"), base=file,
                     )
-                    for k in range(3)
+                    for k in range(min(3, per_cell))
                 ]  # fmt: skip
     return clips
 
@@ -317,6 +319,7 @@ def _number(value: float) -> str:
 @click.command(help=__doc__)
 @click.option("--split", type=click.Choice(list(SEEDS)), default="reporting", show_default=True)
 @click.option("--quick", is_flag=True, help="30 fps only.")
+@click.option("--per-cell", default=99, help="At most so many clips for each rate and amplitude, or footage.")
 @click.option("--rival", is_flag=True, help="Score the naive spotter instead of streamfer.")
 @click.option("--calm", multiple=True, type=click.Path(exists=True), help="Footage of a calm face to plant into. Repeatable.")
 @click.option("--talking", multiple=True, type=click.Path(exists=True), help="Footage of somebody talking. Repeatable.")
@@ -327,6 +330,7 @@ def _number(value: float) -> str:
 def main(
     split: str,
     quick: bool,
+    per_cell: int,
     rival: bool,
     calm: tuple[str, ...],
     talking: tuple[str, ...],
@@ -336,7 +340,7 @@ def main(
     output: Path | None,
 ) -> None:
     folder = clips or Path(tempfile.gettempdir()) / "streamfer-spotting-clips"
-    chosen = [c for c in recipes(split, quick, calm, talking) if only is None or only in c.name]
+    chosen = [c for c in recipes(split, quick, calm, talking, per_cell) if only is None or only in c.name]
     if not chosen:
         raise click.UsageError(f"no clip's name holds {only!r}")
     make(chosen, folder, lambda text: click.echo(text, err=True))
