@@ -32,7 +32,8 @@ def main() -> int:
         command = [sys.executable, "-m", "streamfer", "analyze", *map(str, clips), "-o", out, "--to", "csv", "--quiet"]
         code = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
         print(f"streamfer analyze: exit code {code}\n")
-        print("| clip | frames decoded | frames in faces.csv | largest time difference | without a face | people: seen from-to (s) | micro, macro |")
+        print("| clip | frames decoded | frames in faces.csv | largest time difference | without a face | "
+              "people: seen from-to (s) | micro, macro |")
         print("|---|---|---|---|---|---|---|")
         for clip in clips:
             folder = Path(out) / clip.stem

@@ -144,7 +144,7 @@ class Explainer:
 
         # the whole configuration goes along, so that the private worker explains with the same options
         config_file = self._stack.enter_context(_temporary_file(to_yaml(self._config)))
-        self._worker_log = self._stack.enter_context(tempfile.TemporaryFile())
+        self._worker_log = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         self._worker = subprocess.Popen(
             [sys.executable, "-m", "workers.expllm", "--redis", url, "--config", config_file, "--with-parent"],
             stdin=subprocess.DEVNULL,

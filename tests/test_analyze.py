@@ -131,14 +131,17 @@ def test_two_sources_of_one_name_get_two_folders(tmp_path: Path) -> None:
 
 
 def test_the_sample_clip_gives_what_was_planted(tmp_path: Path) -> None:
-    """Each planted movement is found with its kind, its apex within three frames, and its AU and side first."""
+    """Each planted movement is found with its kind, its apex and its AU and side, and nothing else is found.
+
+    The apex of a brief movement is exact; that of an expression that is held may lie anywhere on the plateau or its rise.
+    """
     assert run_cli("analyze", SAMPLE, "-o", tmp_path, "--to", "csv", "--quiet")[0] == 0
     truth = json.loads(SAMPLE.with_suffix(".json").read_text())["events"]
     found = streamfer.load(tmp_path / "portrait").explained
     assert len(found) == len(truth)
     for planted, got in zip(truth, found, strict=True):
         assert got.event.kind == planted["kind"]
-        assert abs(got.event.apex.frame - planted["apex"]["frame"]) <= 3
+        assert abs(got.event.apex.frame - planted["apex"]["frame"]) <= (3 if planted["kind"] == "micro" else 12)
         strong = {(c.au, c.side) for c in got.event.aus if c.delta >= 0.5}
         assert (planted["aus"][0]["au"], planted["aus"][0]["side"]) in strong
         assert got.result is not None and got.result.verified

@@ -68,7 +68,7 @@ def test_bad_files_are_named(tmp_path: Path, content: str, message: str) -> None
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no.yaml"):
+    with pytest.raises(UsageError, match=r"no\.yaml"):
         c.load(tmp_path / "no.yaml", environ={})
 
 

@@ -192,7 +192,7 @@ def test_a_gallery_is_shared_between_sources():
 
 
 def test_a_saved_gallery_knows_everybody_again(tmp_path):
-    people, embed = make()
+    people, _ = make()
     for track, level in [(1, 50), (2, 200)]:
         alone(people, track, level, 10.0 * track)
     path = tmp_path / "people.json"
@@ -209,7 +209,7 @@ def gallery_text(people: str) -> str:
 
 
 def test_saving_embeds_nobody_and_keeps_the_picture(tmp_path):
-    people, embed = make()
+    people, _ = make()
     alone(people, 1, 50, 0.0)
     people.gallery.save(tmp_path / "people.json")
     (face, *_) = json.loads((tmp_path / "people.json").read_text())["people"]["P1"]

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.test_records import EVENT
 
 from streamfer.keyframes import KeyFrames, face_crop
 from streamfer.records import Box, Event, Face, Frame, HeadPose, Moment, Quality
+from tests.test_records import EVENT
 
 
 def face(box: Box = Box(20, 10, 40, 40), track: int = 1) -> Face:
