@@ -24,7 +24,8 @@ HEAD_SPEED_IED = 0.6  # IED per second: faster heads leave errors behind
 N_FLOW = 2 * len(REGIONS)  # first columns of a row of moves: cumulative x, y of every region
 N_RIGID = 6  # then the cumulative head motion
 POSITION = N_FLOW + N_RIGID  # then the positions of the regions by their landmarks, x, y
-MISFIT = POSITION + N_FLOW
+FUSED = POSITION + N_FLOW  # then flow with its drift taken off by the landmarks
+MISFIT = FUSED + N_FLOW
 MOVE_WIDTH = MISFIT + 1
 
 STATE_WIDTH = len(GEOMETRY) + 2  # geometry, yaw, pitch; AU columns follow

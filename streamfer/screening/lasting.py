@@ -1,10 +1,10 @@
 """Lasting actions: shapes that rise, may be held, and fall within half a second to eight seconds.
 
-The same idea as brief.py on a slower grid and on another signal: the positions of the regions by their landmarks. They are
-noisier than summed-up flow, which matters little over a second, and they do not drift when the head turns,
-which matters a lot. Shapes are arranged by the end of the action, so that an event can be reported soon after its
-offset: at every step all shapes that end there are fitted, each to its own time and MARGIN_S on either side, with the
-level free. Of overlapping candidates the best stands when nothing better has come for SETTLE_S.
+The same idea as brief.py on a slower grid and on another signal: summed-up flow, which is fine but drifts when the head
+turns, held in place over DRIFT_S by the landmarks, which are coarse and do not drift. Shapes are arranged by the end
+of the action, so that an event can be reported soon after its offset: at every step all shapes that end there are
+fitted, each to its own time and MARGIN_S on either side, with the level free. Of overlapping candidates the best
+stands when nothing better has come for SETTLE_S.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import numpy as np
 
 from streamfer.screening import peaks
 from streamfer.screening.brief import HALF_OF_GROUP, LOWER, MEMBERS, SIZES, UPPER, Bump
-from streamfer.screening.context import MISFIT, POSITION
+from streamfer.screening.context import FUSED, MISFIT
 from streamfer.screening.series import Series
 
 GRID_HZ = 15.0
 HOP_S = 0.2
-FINE = 2  # frames are interpolated so many times finer and averaged: landmarks are noisy from frame to frame
+DRIFT_S = 2.0  # time constant with which landmarks correct the flow
+FINE = 2  # frames are interpolated so many times finer and averaged: a frame here or there must not matter
 RISES_S = (0.25, 0.45, 0.75, 1.1)
 HOLDS_S = (0.0, 0.4, 1.0, 2.0, 3.5, 5.0)
 FALLS_S = (0.25, 0.5, 0.9, 1.5)
@@ -30,9 +31,9 @@ SHORTEST_S, LONGEST_S = 0.6, 8.0
 MARGIN_S = 0.35
 SETTLE_S = 0.4
 SETTLING_S = 0.3  # the first landmarks of a track have not settled on the face yet
-NOISE_IED = 0.008
-MIN_HEIGHT_IED = 0.02
-MIN_FIT = 1.0
+NOISE_IED = 0.005
+MIN_HEIGHT_IED = 0.015
+MIN_FIT = 1.2
 OVERLAP = 0.4  # two candidates are the same action when they share so much of the shorter one
 DECISION_S = MARGIN_S + SETTLE_S + HOP_S  # from an offset to its event
 
@@ -107,7 +108,7 @@ class LastingScan:
         first = indices[0] - bank.width + 1
         fine_s = (np.arange(first * FINE, (indices[-1] + 1) * FINE) - (FINE - 1) / 2) / (GRID_HZ * FINE)
         part = self._moves.between(fine_s[0] - 0.3, fine_s[-1] + 0.3)
-        times, rows = self._moves.times[part], self._moves.rows[part, POSITION:MISFIT]
+        times, rows = self._moves.times[part], self._moves.rows[part, FUSED:MISFIT]
         if len(times) < 8:
             return
         values = peaks.resample(times, rows, fine_s).reshape(-1, FINE, rows.shape[1]).mean(axis=1)
@@ -181,7 +182,7 @@ class LastingScan:
         if times[0] < self._start_s + SETTLING_S:
             kept = times >= self._start_s + SETTLING_S / 2
             times, rows = times[kept], rows[kept]
-        columns = [POSITION + 2 * i + axis for i in regions for axis in (0, 1)]
+        columns = [FUSED + 2 * i + axis for i in regions for axis in (0, 1)]
         knots_s, share = peaks.refine(times, rows[:, columns], knots_s, 0.08, slope=False)
         return replace(bump, onset_s=knots_s[0], apex_s=knots_s[1], offset_s=knots_s[3], share=max(share, 0.0))
 

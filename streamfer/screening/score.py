@@ -13,53 +13,53 @@ from streamfer.screening.brief import LOWER, Bump
 from streamfer.screening.context import BLINK_DROP, TALK_OPENING_IED, Surroundings
 
 MICRO_WEIGHTS: dict[str, float] = {
-    "bias": -6.868,
-    "log_fit": 1.632,  # energy explained over energy left
-    "log_height": -1.511,  # against 0.04 IED
-    "log_share": 1.753,  # odds of the energy explained near the action
-    "log_step": 0.858,  # bump against plain step
-    "log_noise": -1.022,  # height against the recent movement of the same regions
-    "agree": 1.733,  # the landmarks moved the same way, as a share
-    "busy": 0.498,  # recent movement of that half of the face, against 0.01 IED
-    "large": -6.659,  # higher than micro-expressions are (0.1 IED)
+    "bias": -6.948,
+    "log_fit": 1.591,  # energy explained over energy left
+    "log_height": -1.515,  # against 0.04 IED
+    "log_share": 1.745,  # odds of the energy explained near the action
+    "log_step": 0.856,  # bump against plain step
+    "log_noise": -0.936,  # height against the recent movement of the same regions
+    "agree": 1.704,  # the landmarks moved the same way, as a share
+    "busy": 0.489,  # recent movement of that half of the face, against 0.01 IED
+    "large": -6.661,  # higher than micro-expressions are (0.1 IED)
     "short": 0.000,  # shorter than four frames of a 30 fps film
-    "blink": -6.611,  # the eyes closed meanwhile, by this share beyond OPEN_EYES
-    "blink_now": -4.490,  # and were most closed at the very apex
-    "head_speed": 0.325,  # IED/s
-    "head_bump": -0.312,  # the head went out and back with it, against the height, and landmarks do not agree
-    "head_unseen": -0.195,  # head speed when the landmarks do not agree
-    "lower": 2.536,  # the lower face, and for it alone:
-    "lower_log_fit": -0.866,
-    "lower_large": 1.711,
-    "lower_talking": -1.944,  # mouth rhythm
-    "lower_opening": -1.844,  # the lips parted, against the height
+    "blink": -6.583,  # the eyes closed meanwhile, by this share beyond OPEN_EYES
+    "blink_now": -4.596,  # and were most closed at the very apex
+    "head_speed": 0.370,  # IED/s
+    "head_bump": -0.328,  # the head went out and back with it, against the height, and landmarks do not agree
+    "head_unseen": -0.186,  # head speed when the landmarks do not agree
+    "lower": 2.537,  # the lower face, and for it alone:
+    "lower_log_fit": -0.868,
+    "lower_large": 1.771,
+    "lower_talking": -1.919,  # mouth rhythm
+    "lower_opening": -1.849,  # the lips parted, against the height
     "lower_busy": -0.755,
-    "lower_blink": 0.283,
+    "lower_blink": 0.326,
 }
 
 MACRO_WEIGHTS: dict[str, float] = {
-    "bias": -2.822,
-    "log_fit": 0.784,
-    "log_height": 0.079,
-    "log_share": 0.765,
+    "bias": -4.549,
+    "log_fit": 0.758,
+    "log_height": -0.114,
+    "log_share": 0.714,
     "log_step": 0.000,
-    "log_noise": -0.160,
-    "agree": 0.293,
-    "busy": -0.302,
-    "large": 1.851,
+    "log_noise": 1.127,
+    "agree": 2.173,
+    "busy": 0.495,
+    "large": -0.140,
     "short": 0.000,
-    "blink": -0.285,
-    "blink_now": -5.738,
-    "head_speed": -0.616,
-    "head_bump": -0.182,
-    "head_unseen": -5.390,
-    "lower": -0.193,
-    "lower_log_fit": 0.593,
-    "lower_large": 3.941,
-    "lower_talking": -1.361,
-    "lower_opening": 1.039,
-    "lower_busy": -0.091,
-    "lower_blink": -1.117,
+    "blink": -2.790,
+    "blink_now": -2.214,
+    "head_speed": -1.111,
+    "head_bump": -0.764,
+    "head_unseen": -4.420,
+    "lower": 0.015,
+    "lower_log_fit": 0.699,
+    "lower_large": 0.386,
+    "lower_talking": -1.218,
+    "lower_opening": 0.198,
+    "lower_busy": -0.218,
+    "lower_blink": -1.575,
 }
 
 OPEN_EYES = 0.25  # eyes vary by this share without blinking

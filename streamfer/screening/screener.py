@@ -18,6 +18,7 @@ and from landmarks when they are slight (lasting.py). naming.py says which AUs m
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from streamfer.screening import context, naming, score
 from streamfer.screening.brief import AFTER_DECISION_S, HALF_OF_REGION, LOWER, UPPER, BriefScan, Bump
 from streamfer.screening.context import N_FLOW, STATE_WIDTH, Surroundings
 from streamfer.screening.flow import GEOMETRY, REGIONS
-from streamfer.screening.lasting import DECISION_S, LastingScan
+from streamfer.screening.lasting import DECISION_S, DRIFT_S, LastingScan
 from streamfer.screening.peaks import resample
 from streamfer.screening.series import Series
 from streamfer.screening.sustained import Run, SustainedScan
@@ -58,7 +59,17 @@ class _Stretch:
     sustained: SustainedScan
     told: deque[tuple[float, float, Kind]] = field(default_factory=lambda: deque(maxlen=16))  # onset, offset of events
     sum_flow: np.ndarray = field(default_factory=lambda: np.zeros(context.MOVE_WIDTH))
+    correction: np.ndarray = field(default_factory=lambda: np.zeros(N_FLOW))
     end_s: float | None = None
+
+    def hold_in_place(self, landmarks: np.ndarray, step_s: float) -> None:
+        """Complementary filter: what differs slowly between landmarks (2 R,) and summed-up flow is the flow's drift."""
+        flow = self.sum_flow[:N_FLOW]
+        first = not self.correction.any()
+        share = 1.0 if first else 1.0 - math.exp(-step_s / DRIFT_S)
+        self.correction += share * (landmarks - flow - self.correction)
+        self.sum_flow[context.POSITION : context.FUSED] = landmarks
+        self.sum_flow[context.FUSED : context.MISFIT] = flow + self.correction
 
 
 @dataclass(slots=True)
@@ -175,7 +186,7 @@ class Screener:
                 stretch.sum_flow[N_FLOW : context.POSITION] += motion.rigid
                 stretch.sum_flow[context.MISFIT] = motion.misfit
                 if motion.position is not None:
-                    stretch.sum_flow[context.POSITION : context.MISFIT] = motion.position.reshape(-1)
+                    stretch.hold_in_place(motion.position.reshape(-1), motion.step_s)
             stretch.moves.append(reading.time_s, reading.frame, stretch.sum_flow)
         keep_s = reading.time_s - self._memory_s
         stretch.moves.trim(keep_s)
@@ -296,7 +307,7 @@ class Screener:
         onset, apex, offset = (states.nearest(time_s) for time_s in times_s)
         apex = min(max(apex, onset), offset)
         moments = [Moment(int(states.frames[i]), float(states.times[i])) for i in (onset, apex, offset)]
-        displacement = _displacement(stretch.moves, times_s, 0 if kind == "micro" else context.POSITION)
+        displacement = _displacement(stretch.moves, times_s, 0 if kind == "micro" else context.FUSED)
         # speech below a raised brow is no part of the event
         displacement[[half not in halves for half in HALF_OF_REGION]] = 0.0
         curves = {
