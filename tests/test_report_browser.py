@@ -17,9 +17,9 @@ from tests.analyses import HOSTILE, write_folder
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync --allow-file-access-from-files"
-).split()
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--allow-file-access-from-files",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,49 @@ def test_a_click_on_a_mark_of_a_lane_chooses_its_event(browser: webdriver.Chrome
     assert "P2" in browser.find_element(By.CSS_SELECTOR, "#detail h2").text
 
 
+def test_the_close_up_shows_the_event_frame_by_frame(browser: webdriver.Chrome, report: Path) -> None:
+    open_report(browser, report)
+    browser.find_element(By.CSS_SELECTOR, "tr[data-id='P1-micro-1200']").click()
+    path = browser.find_element(By.CSS_SELECTOR, ".close-up path").get_attribute("d")
+    assert len(path.replace("L", "M").split("M")) - 1 == 72, "from 0 s, where the video begins, to one second after"
+    assert browser.find_element(By.CSS_SELECTOR, ".legend").text == "AU12 left, lip corner puller"
+
+
+def test_curves_can_be_chosen_and_time_zoomed(browser: webdriver.Chrome, report: Path) -> None:
+    open_report(browser, report)
+    names = "return document.querySelector('.plot').data.filter(t => t.name.startsWith('AU')).map(t => t.name)"
+    span = "const r = document.querySelector('.plot').layout.xaxis.range; return r[1] - r[0]"
+    before = browser.execute_script(names)
+    chips = browser.find_elements(By.CSS_SELECTOR, ".lane:first-child .chip[aria-pressed]")
+    off = next(chip for chip in chips if chip.get_attribute("aria-pressed") == "false" and chip.is_displayed())
+    off.click()
+    assert set(browser.execute_script(names)) == {*before, off.text}
+    whole = browser.execute_script(span)
+    browser.find_element(By.ID, "near").click()
+    assert browser.execute_script(span) < whole
+    browser.find_element(By.ID, "whole").click()
+    assert browser.execute_script(span) == whole
+
+
+def test_without_plotly_the_events_are_still_there(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    write_formats(folder, ["html"])
+    shutil.rmtree(folder.parent / "assets")
+    browser.get((folder / "report.html").as_uri())
+    assert browser.find_element(By.ID, "no-plot").is_displayed() and len(rows(browser)) == 4
+    browser.find_element(By.CSS_SELECTOR, "tbody tr").click()
+    assert browser.find_element(By.CSS_SELECTOR, ".close-up").is_displayed()
+
+
+def test_an_empty_run_says_so(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, seconds=0.0)
+    (folder / "events.jsonl").unlink()
+    write_formats(folder, ["html"])
+    browser.get((folder / "report.html").as_uri())
+    assert "No face was found" in browser.find_element(By.ID, "lanes").text
+    assert "No facial action was found" in browser.find_element(By.ID, "no-events").text
+
+
 def test_unverified_words_are_marked_with_the_reason(browser: webdriver.Chrome, report: Path) -> None:
     open_report(browser, report)
     browser.find_element(By.CSS_SELECTOR, "tr[data-id='P1-macro-2000']").click()
@@ -128,7 +171,10 @@ def test_table_sorts_and_keys_go_from_event_to_event(browser: webdriver.Chrome, 
     assert rows(browser)[0] == "x-micro-6100"
     browser.find_element(By.CSS_SELECTOR, "tbody tr").click()
     browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
-    assert browser.find_element(By.CSS_SELECTOR, "tr[aria-current='true']").get_attribute("data-id") == "P2-macro-4600"
+    chosen = "tr[aria-current='true']"
+    assert browser.find_element(By.CSS_SELECTOR, chosen).get_attribute("data-id") == "P2-macro-4600"
+    browser.find_element(By.CSS_SELECTOR, "[aria-label='Event after']").click()
+    assert browser.find_element(By.CSS_SELECTOR, chosen).get_attribute("data-id") == "P1-macro-2000"
 
 
 @pytest.mark.parametrize("width", [1280, 400])

@@ -60,6 +60,7 @@ class CloseUp:
 @dataclass(slots=True)
 class Curves:
     end_s: float = 0.0  # time of the last row
+    width_s: float = 0.0  # of a stretch
     lanes: list[Lane] = field(default_factory=list)  # people in order, the unknown last
     close_ups: dict[str, CloseUp] = field(default_factory=dict)  # by event id
 
@@ -82,7 +83,7 @@ def gather(path: Path, events: Sequence[Event], bins: int = BINS) -> Curves:
             seen.loc[seen["usable"] != 1, units] = np.nan
             parts.append(_binned(seen, whole, width_s))
             _collect(seen, events, rows_of)
-    return Curves(end_s, _lanes(parts, whole, width_s), _close_ups(events, rows_of))
+    return Curves(end_s, width_s, _lanes(parts, whole, width_s), _close_ups(events, rows_of))
 
 
 def pack(values: np.ndarray) -> str:

@@ -24,9 +24,8 @@ def write(analysis: Analysis, path: Path) -> None:
         document.add_linked_file(media.as_uri(), relpath=_relative(media, path), mimetype=mime)
     for tier in tiers(analysis):
         document.add_tier(tier.name, part=tier.person, ann="streamfer")
-        for begin_s, end_s, text in tier.spans:
-            begin_ms, end_ms = round(begin_s * 1000), round(end_s * 1000)
-            document.add_annotation(tier.name, begin_ms, max(end_ms, begin_ms + 1), _NOT_XML.sub("", text))
+        for begin_ms, end_ms, text in tier.spans:
+            document.add_annotation(tier.name, begin_ms, end_ms, _NOT_XML.sub("", text))
     if not document.tiers:
         document.add_tier("no events")
     path.unlink(missing_ok=True)  # pympi would keep the old file beside the new one

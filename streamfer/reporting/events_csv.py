@@ -49,7 +49,7 @@ def _row(explained: Explained) -> dict[str, object]:
         "aus": annotation(event),
         "strongest_au": strongest.au if strongest else "",
         "strongest_delta": round(strongest.delta, 3) if strongest else "",
-        "flags": " ".join(event.flags),
+        "flags": _cell(" ".join(event.flags)),
         "label": cot.label if cot else "",
         "verified": result.verified if result else "",
         "observations": _cell(cot.observations) if cot else "",

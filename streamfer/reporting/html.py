@@ -69,6 +69,7 @@ def report_data(analysis: Analysis) -> dict[str, Any]:
     last_event_s = max((event.offset.time_s for event in analysis.events), default=0.0)
     return {
         "end_s": round(max(found.end_s, last_event_s) or source.get("duration_s") or 1.0, 3),
+        "bin_s": round(found.width_s, 4),
         "people": [_person(person, lanes.get(person)) for person in people],
         "names": {f"AU{unit.number:02d}": unit.name for unit in facs.UNITS.values()},
         "events": [_event(analysis, one, found.close_ups.get(one.event.id)) for one in analysis.explained],

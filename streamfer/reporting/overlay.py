@@ -24,9 +24,10 @@ from streamfer.video import open_video
 
 _TICKS = 90_000
 _WHITE, _GREY = (255, 255, 255), (150, 150, 150)
-_MICRO, _MACRO = (240, 80, 170), (40, 190, 210)
-_BARS = 4
-"""AUs drawn beside a face: the strongest of the frame."""
+_COLOURS = {"micro": (240, 80, 170), "macro": (40, 190, 210)}
+_BARS = 5
+"""AUs drawn beside a face: the strongest of the frame, from `_TRACE` on."""
+_TRACE = 0.5
 
 
 def write(analysis: Analysis, path: Path) -> None:
@@ -49,31 +50,48 @@ def write(analysis: Analysis, path: Path) -> None:
 
 def draw(frame: Frame, faces: list[dict[str, Any]], events: list[Event]) -> np.ndarray:
     """A copy of the frame's picture with everything drawn in, (H, W, 3) uint8 RGB."""
-    image = np.ascontiguousarray(frame.image)
-    if image is frame.image:
-        image = image.copy()
-    scale = max(0.4, image.shape[0] / 900)
+    image = frame.image.copy(order="C")
+    size = max(0.4, image.shape[0] / 900)
     for face in faces:
         # by track, not by name: two faces may both be unknown, and a name may come later than the first rows
         now = [e for e in events if e.track == face["face_id"] and e.onset.frame <= frame.index <= e.offset.frame]
-        colour = {"micro": _MICRO, "macro": _MACRO}[now[0].kind] if now else _WHITE if face["usable"] else _GREY
+        now.sort(key=lambda e: e.kind, reverse=True)  # micro first
+        colour = _COLOURS[now[0].kind] if now else _WHITE if face["usable"] else _GREY
         left, top = round(face["box_x"]), round(face["box_y"])
         right, bottom = round(face["box_x"] + face["box_w"]), round(face["box_y"] + face["box_h"])
         cv2.rectangle(image, (left, top), (right, bottom), colour, 2 if now else 1, cv2.LINE_AA)
-        title = face["person"] or f"track {face['face_id']}"
-        if now:
-            title += f"  {now[0].kind} {annotation(now[0])}"
-        _text(image, title, (left, top - 6), scale, colour)
-        units = sorted(
-            ((value, name) for name, value in face.items() if _is_unit(name) and value == value), reverse=True
-        )
-        for i, (value, name) in enumerate(units[:_BARS]):
-            y = top + round((i + 1) * 26 * scale)
-            cv2.rectangle(
-                image, (right + 6, y - round(12 * scale)), (right + 6 + round(value * 16 * scale), y), colour, -1
-            )
-            _text(image, f"{name[:4]} {value:.1f}", (right + 8, y - 1), scale * 0.8, _WHITE)
+        lines = [(face["person"] or f"track {face['face_id']}", colour)]
+        lines += [(f"{event.kind} {annotation(event)}", _COLOURS[event.kind]) for event in now]
+        height = round(26 * size)
+        first = max(height, top - 6 - height * (len(lines) - 1))
+        for i, (text, own) in enumerate(lines):
+            _text(image, text, (left, first + i * height), size, own)
+        if face["usable"]:
+            _bars(image, face, left, top, right, size, colour)
+        else:
+            _text(image, str(face["reason"]), (left, bottom + height), size * 0.8, _GREY)
     return image
+
+
+def _bars(
+    image: np.ndarray, face: dict[str, Any], left: int, top: int, right: int, size: float, colour: tuple[int, int, int]
+) -> None:
+    """The strongest AUs of a face on a dark ground beside its box, each as a bar of 0-5."""
+    units = sorted(((v, name[:4]) for name, v in face.items() if _is_unit(name) and v >= _TRACE), reverse=True)[:_BARS]
+    if not units:
+        return
+    row, label, full = round(24 * size), round(62 * size), round(90 * size)
+    width, height = label + full + 10, row * len(units) + 6
+    x = right + 6 if right + 6 + width <= image.shape[1] else max(0, left - 6 - width)
+    y = max(0, min(top, image.shape[0] - height))
+    ground = image[y : y + height, x : x + width]
+    ground[:] = ground // 3
+    for i, (value, name) in enumerate(units):
+        base = y + (i + 1) * row
+        _text(image, name, (x + 4, base - 2), size * 0.8, _WHITE)
+        begin = (x + 4 + label, base - round(13 * size))
+        cv2.rectangle(image, begin, (begin[0] + full, base - 2), _GREY, 1)
+        cv2.rectangle(image, begin, (begin[0] + max(1, round(full * min(value, 5) / 5)), base - 2), colour, -1)
 
 
 def _is_unit(name: str) -> bool:
@@ -81,8 +99,8 @@ def _is_unit(name: str) -> bool:
 
 
 def _text(image: np.ndarray, text: str, at: tuple[int, int], scale: float, colour: tuple[int, int, int]) -> None:
-    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), max(2, round(3 * scale)), cv2.LINE_AA)
-    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), max(2, round(4 * scale)), cv2.LINE_AA)
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, max(1, round(1.6 * scale)), cv2.LINE_AA)
 
 
 class _Rows:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamfer.reporting.folder import Analysis
-from streamfer.reporting.tiers import apexes, end_s, tiers
+from streamfer.reporting.tiers import apexes, end_ms, tiers
 
 
 def write(analysis: Analysis, path: Path) -> None:
     from pympi.Praat import TextGrid
 
-    grid = TextGrid(xmin=0, xmax=max(end_s(analysis), 0.001))
+    grid = TextGrid(xmin=0, xmax=end_ms(analysis) / 1000)
     for tier in tiers(analysis):
-        intervals = grid.add_tier(_one_line(tier.name).replace('"', "'"))
-        for begin_s, stop_s, text in tier.spans:
-            intervals.add_interval(round(begin_s, 6), round(min(stop_s, grid.xmax), 6), _one_line(text))
-    for person, points in apexes(analysis).items():
-        tier = grid.add_tier(f"{person} apex", tier_type="TextTier")
-        for time_s, text in points:
-            tier.add_point(round(time_s, 6), _one_line(text))
+        intervals = grid.add_tier(tier.name)
+        for begin, end, text in tier.spans:
+            intervals.add_interval(begin / 1000, end / 1000, _one_line(text))
+    for tier in apexes(analysis):
+        points = grid.add_tier(tier.name, tier_type="TextTier")
+        for begin, _, text in tier.spans:
+            points.add_point(begin / 1000, _one_line(text))
     if not grid.tiers:
         grid.add_tier("no events")
     grid.to_file(str(path))

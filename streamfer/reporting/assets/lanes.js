@@ -1,5 +1,7 @@
 // The lanes: one plot for each person with the curves of chosen AUs and a mark for each event. All show the same time.
 const CURVES_AT_FIRST = 3;
+const MICRO_Y = 6.05, MACRO_Y = 5.5; // where the marks are, above the scale
+const NARROWEST = 40; // stretches of the curves (curves.py): nearer, a lane would show lines where values are missing
 const lanes = [];
 
 const buildLane = ({ person, t, aus, seen_s, usable }) => {
@@ -49,7 +51,7 @@ const buildLane = ({ person, t, aus, seen_s, usable }) => {
   const told = t.length ? `seen for ${span(seen_s)}, measurable ${share} % of it` : "";
   const head = make("div", { class: "lane-head" }, make("h2", {}, who(person)), make("p", { class: "quiet" }, told),
     make("p", { class: "tally" }, make("span", { class: "key micro" }, `${micro} micro`), " ", make("span", { class: "key macro" }, `${events.length - micro} macro`)));
-  const nothing = usable === 0 ? make("p", { class: "quiet small" }, "Never large, sharp and frontal enough to be measured.") : null;
+  const nothing = usable < 0.02 ? make("p", { class: "quiet small" }, t.length ? "Hardly ever large, sharp and frontal enough to be measured." : "No rows in faces.csv.") : null;
   lane.node = make("div", { class: "lane" }, head, nothing || chips, nothing && !events.length ? null : lane.plot);
   $("lanes").append(lane.node);
   return lane;
@@ -82,20 +84,16 @@ const drawLane = (lane) => {
   for (const kind of ["macro", "micro"]) {
     const own = events.filter((e) => e.kind === kind);
     traces.push({
-      x: own.map((e) => e.apex_s), y: own.map(() => (kind === "micro" ? 6.05 : 5.5)), mode: "markers", name: kind, customdata: own.map((e) => e.id),
-      marker: { symbol: kind === "micro" ? "diamond" : "circle", color: css(`--${kind}`), opacity: 1, size: own.map((e) => (e.id === state.selected ? 15 : 10)),
-        line: { width: own.map((e) => (e.id === state.selected ? 2 : 0)), color: css("--ink") } },
+      x: own.map((e) => e.apex_s), y: own.map(() => (kind === "micro" ? MICRO_Y : MACRO_Y)), mode: "markers", name: kind, customdata: own.map((e) => e.id),
+      marker: { symbol: kind === "micro" ? "diamond" : "circle", color: css(`--${kind}`), opacity: 1, size: 10, line: { width: 0 } },
       text: own.map((e) => `${kind} ${codes(e)} ${labelOf(e)}`), hovertemplate: "%{text}<extra></extra>",
     });
   }
-  const chosen = events.find((e) => e.id === state.selected);
-  const shapes = chosen ? [{ type: "rect", xref: "x", yref: "y", x0: chosen.onset_s, x1: chosen.offset_s, y0: 0, y1: 5.1,
-    line: { width: 1.5, color: css(`--${chosen.kind}`) }, fillcolor: css(`--${chosen.kind}-span`) }] : [];
   const range = state.range || [0, data.end_s];
   const ticks = timeTicks(range, narrow ? 4 : 9);
   const digits = ticks.length > 1 && ticks[1] - ticks[0] < 1 ? 1 : 0;
   Plotly.react(lane.plot, traces, {
-    height: 190, width: lane.plot.clientWidth, margin: { l: 26, r: 10, t: 4, b: 24 }, showlegend: false, shapes, hovermode: "closest", dragmode: narrow ? false : "zoom",
+    height: 190, width: lane.plot.clientWidth, margin: { l: 26, r: 10, t: 4, b: 24 }, showlegend: false, shapes: chosenShapes(lane), hovermode: "closest", dragmode: narrow ? false : "zoom",
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "inherit", size: 11, color: css("--quiet") },
     hoverlabel: { bgcolor: css("--card"), bordercolor: css("--line"), font: { color: css("--ink"), size: 12 } },
     xaxis: { range, tickvals: ticks, ticktext: ticks.map((t) => clock(t, digits)), gridcolor: css("--line"), zeroline: false },
@@ -110,6 +108,19 @@ const drawLane = (lane) => {
   });
 };
 
+// The chosen event is drawn as shapes, which change without drawing the curves again.
+const chosenShapes = (lane) => {
+  const event = eventOf[state.selected];
+  if (!event || event.person !== lane.person || !passes(event)) return [];
+  const own = css(`--${event.kind}`), micro = event.kind === "micro";
+  return [
+    { type: "rect", xref: "x", yref: "y", x0: event.onset_s, x1: event.offset_s, y0: 0, y1: 5.1, line: { width: 1.5, color: own }, fillcolor: css(`--${event.kind}-span`) },
+    { ...(micro ? { type: "path", path: "M-9 0L0 9L9 0L0 -9Z" } : { type: "circle", x0: -8, x1: 8, y0: -8, y1: 8 }), xref: "x", yref: "y", xsizemode: "pixel",
+      ysizemode: "pixel", xanchor: event.apex_s, yanchor: micro ? MICRO_Y : MACRO_Y, fillcolor: own, line: { width: 2, color: css("--ink") } },
+  ];
+};
+const markChosen = (lane) => { if (lane.wired) Plotly.relayout(lane.plot, { shapes: chosenShapes(lane) }); };
+
 const timeTicks = ([from, to], count) => {
   const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
   const step = steps.find((s) => (to - from) / s <= count) || 28800;
@@ -120,6 +131,10 @@ const timeTicks = ([from, to], count) => {
 
 // null = the whole time
 const zoom = (range) => {
+  if (range) {
+    const middle = (range[0] + range[1]) / 2, half = Math.max(range[1] - range[0], NARROWEST * data.bin_s) / 2;
+    range = half * 2 >= data.end_s ? null : [middle - half, middle + half];
+  }
   state.range = range;
   $("whole").disabled = range === null;
   lanes.forEach(drawLane);

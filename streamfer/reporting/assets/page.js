@@ -49,7 +49,7 @@ const choose = (id, go = true) => {
   const order = sorted();
   showDetail(event, order.indexOf(event) + 1, order.length);
   markRow();
-  lanes.filter((lane) => lane.person === event.person || (before && lane.person === before.person)).forEach(drawLane);
+  lanes.filter((lane) => lane.person === event.person || (before && lane.person === before.person)).forEach(markChosen);
   if (state.range && (event.apex_s < state.range[0] || event.apex_s > state.range[1])) zoom(around(event, state.range[1] - state.range[0]));
   $("near").disabled = false;
   const row = rowOf[id];
@@ -96,6 +96,8 @@ const refresh = () => {
 $("filters").addEventListener("reset", () => setTimeout(refresh));
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
+$("coarse").hidden = data.bin_s < 0.1;
+$("coarse").textContent = `In a video of this length a lane shows the lowest and the highest value of each ${data.bin_s.toFixed(1)} s; the close-up beside the pictures shows every frame.`;
 let resized = 0;
 window.addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(() => lanes.forEach(drawLane), 100); });
 
