@@ -58,7 +58,10 @@ def open_report(browser: webdriver.Chrome, report: Path, width: int = 1280) -> N
 
 
 def rows(browser: webdriver.Chrome) -> list[str]:
-    return [row.get_attribute("data-id") for row in browser.find_elements(By.CSS_SELECTOR, "#events tbody tr")]
+    # in one step: the page replaces its rows, and an element asked for twice may be gone
+    return browser.execute_script(
+        "return [...document.querySelectorAll('#events tbody tr')].map(row => row.dataset.id)"
+    )
 
 
 def test_a_click_shows_pictures_tables_and_words(browser: webdriver.Chrome, report: Path) -> None:
@@ -162,6 +165,7 @@ def test_filters_narrow_the_table_and_reset(browser: webdriver.Chrome, report: P
     score = browser.find_element(By.ID, "f-score")
     for _ in range(16):
         score.send_keys(Keys.ARROW_RIGHT)
+    WebDriverWait(browser, 5).until(lambda b: len(rows(b)) == 2)
     assert rows(browser) == ["P1-macro-2000", "P2-macro-4600"]
 
 
