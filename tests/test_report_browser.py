@@ -83,11 +83,13 @@ def test_a_click_shows_pictures_tables_and_words(browser: webdriver.Chrome, repo
         "2.5",
         "up-right",
         "happiness",
-        "each claim measured",
+        "claims match the evidence",
         "talking",
     ):
         assert expected in detail.text, expected
     assert HOSTILE in detail.text, "hostile text is shown as text"
+    cells = [cell.text for cell in detail.find_elements(By.CSS_SELECTOR, "tbody tr:first-child td")][:5]
+    assert cells == ["AU12 lip corner puller", "left", "2.5 C", "+2.0", "0.4"], "the curve's own reading stands beside"
 
 
 def test_a_click_on_a_mark_of_a_lane_chooses_its_event(browser: webdriver.Chrome, report: Path) -> None:
@@ -185,6 +187,7 @@ def test_table_sorts_and_keys_go_from_event_to_event(browser: webdriver.Chrome, 
 def test_no_sideways_scrolling(browser: webdriver.Chrome, report: Path, width: int) -> None:
     open_report(browser, report, width)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.execute_script("const d = document.getElementById('detail'); return d.scrollWidth <= d.clientWidth")
     assert (
         browser.execute_script(
             "return Math.max(...[...document.querySelectorAll('.plot svg')].map(s => s.getBoundingClientRect().right))"

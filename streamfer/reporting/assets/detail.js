@@ -17,7 +17,7 @@ const showDetail = (event, position, count) => {
   if (cot) {
     parts.push(
       make("p", { class: "verdict" }, make("span", { class: "label" }, cot.label),
-        make("span", { class: `tag ${result.verified ? "ok" : "no"}` }, result.verified ? "\u2713 each claim measured" : "! not verified")),
+        make("span", { class: `tag ${result.verified ? "ok" : "no"}` }, result.verified ? "\u2713 claims match the evidence" : "! not verified")),
       alternatives(result, cot.label),
       result.verified ? null : reasons("Why it is not verified", result.reasons),
       make("div", { class: "cot" }, make("h3", {}, "Key observations"), make("p", {}, cot.observations),
@@ -88,15 +88,33 @@ const alternatives = (result, label) => {
 
 const reasons = (title, texts) => make("div", { class: "boxed" }, make("h3", {}, title), make("ul", {}, ...texts.map((text) => make("li", {}, text))));
 
-const auTable = (event) => make("table", {},
-  make("thead", {}, make("tr", {}, ...["AU", "Name", "Side", "Strength", "Change"].map((name, i) => make("th", { scope: "col", class: i > 2 ? "num" : "" }, name)))),
-  make("tbody", {}, ...event.aus.map((c) => {
-    const bar = make("i");
-    bar.style.width = `${Math.min(100, c.intensity * 20)}%`;
-    return make("tr", {}, make("td", {}, c.au), make("td", {}, auName(c.au)), make("td", {}, c.side),
-      make("td", { class: "num" }, make("span", { class: "meter", "aria-hidden": "true" }, bar), `${c.intensity.toFixed(1)} ${c.letter}`),
-      make("td", { class: "num" }, `${c.delta >= 0 ? "+" : "\u2212"}${Math.abs(c.delta).toFixed(1)}`));
-  })));
+// An event's strength is the larger of the AU model's reading and of what the region's movement amounts to
+// (screening/naming.py); the reading alone stands beside it, so that nobody takes the one for the other.
+const modelAtApex = (event, change) => {
+  const packed = event.close_up && event.close_up.aus[codeOf(change)];
+  if (!packed) return null;
+  const apex = (event.apex_s - event.close_up.start_s) * 1000;
+  const times = milliseconds(event.close_up.ms);
+  const nearest = times.reduce((best, ms, i) => (Math.abs(ms - apex) < Math.abs(times[best] - apex) ? i : best), 0);
+  return intensities(packed)[nearest];
+};
+const auTable = (event) => {
+  const rows = event.aus.map((c) => ({ c, read: modelAtApex(event, c) }));
+  const byMovement = rows.some(({ c, read }) => read !== null && read < c.intensity / 2);
+  const heads = ["Action unit", "Side", "Strength", "Change", "Curve"];
+  return make("div", {}, make("table", {},
+    make("thead", {}, make("tr", {}, ...heads.map((name, i) => make("th", { scope: "col", class: i > 1 ? "num" : "" }, name)))),
+    make("tbody", {}, ...rows.map(({ c, read }) => {
+      const bar = make("i");
+      bar.style.width = `${Math.min(100, c.intensity * 20)}%`;
+      return make("tr", {}, make("td", {}, make("b", {}, c.au), ` ${auName(c.au)}`), make("td", {}, c.side),
+        make("td", { class: "num" }, make("span", { class: "meter", "aria-hidden": "true" }, bar), `${c.intensity.toFixed(1)} ${c.letter}`),
+        make("td", { class: "num" }, `${c.delta >= 0 ? "+" : "\u2212"}${Math.abs(c.delta).toFixed(1)}`),
+        make("td", { class: "num" }, read === null ? "\u2013" : read.toFixed(1)));
+    }))),
+  make("p", { class: "quiet small" }, "Strength at the apex is the larger of what the AU model read (Curve) and what the movement of the region amounts to.",
+    byMovement ? " Here movement says more than the curve: small, brief actions often show there first, and so do errors." : ""));
+};
 
 const motion = (event) => {
   const place = (region) => region.replaceAll("_", " ").replace(/ L$/, ", left").replace(/ R$/, ", right");
