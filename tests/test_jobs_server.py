@@ -139,14 +139,14 @@ def test_keys_of_one_queue_share_their_hash_tag() -> None:
 def test_a_stale_job_behind_many_live_ones_is_found(start: Start) -> None:
     # XAUTOCLAIM looks at ten leases in one call: without the carried cursor the eleventh is hidden for ever
     client = connect(start().url)
-    queue = Queue(client, lease_s=0.3)
+    queue = Queue(client, lease_s=2.0)  # long enough for a slow machine to renew 698 leases in time
     ids = [f"j{i}" for i in range(700)]
     put(queue, *ids)
     held = queue.get("busy", 650) + queue.get("dead", 1)
     queue.get("busy", 49)
     stale = held.pop()
     for _ in range(5):
-        time.sleep(0.08)
+        time.sleep(0.45)
         queue.renew("busy", [job.entry for job in held])
     found = [job.id for _ in range(20) for job in Queue.get(queue, "w", 1)]
     assert found[0] == stale.id
