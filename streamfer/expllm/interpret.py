@@ -178,6 +178,10 @@ class Interpreter:
                                        "at this low frame rate onset and duration are approximate"))  # fmt: skip
             elif flag == "edge_of_gap":
                 texts.append("the event borders on a gap in the recording and may be cut off")
+            elif flag == "edge_of_track":
+                texts.append("the face came or went just then, so the event may be incomplete")
+            elif flag == "cut_short":
+                texts.append("the expression went on beyond what is followed, so its end was not seen")
             else:
                 texts.append(f"the screener also noted: {flag.replace('_', ' ')}")
         return texts
