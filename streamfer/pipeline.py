@@ -163,8 +163,9 @@ def _analyze(
                     explainer.submit(event, pictures)
 
         frames = ahead(source, config.video.queue_frames, "decode")
+        followed = ahead(follow(frames, follower, people, out), config.video.queue_frames, "faces")
         try:
-            for seen in ahead(follow(frames, follower, people, out), config.video.queue_frames, "faces"):
+            for seen in followed:
                 hold.decide(seen.persons)
                 if seen.frame is not None:
                     with clock("measure"):
@@ -188,6 +189,10 @@ def _analyze(
             log.warning("%s", error)
             out.warn(str(error))
             code = error.exit_code
+        finally:  # the threads first, then what they use: networks are not freed by themselves
+            followed.close()
+            frames.close()
+            follower.close()
         if code != EXIT_INTERRUPTED:
             publish(screen(hold.all()))
             publish(screener.flush())

@@ -71,7 +71,7 @@ def analyze_all(
     )
     gallery = Gallery() if same_people else None
     outcomes: list[Outcome] = []
-    with stop_on_signals() as stop, Explainer(config) as explainer:
+    with one_opencv_thread(), stop_on_signals() as stop, Explainer(config) as explainer:
         for path, folder in _folders(paths, Path(config.output.folder)):
             output = Output(folder, what=what, command=command)
             try:
@@ -127,6 +127,19 @@ def _folders(paths: Sequence[Path], root: Path) -> Iterator[tuple[Path, Path]]:
         if names.count(name) > 1:
             name = f"{path.resolve().parent.name}_{name}"
         yield path, root / name
+
+
+@contextlib.contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """The stages have threads of their own; OpenCV's pool would only take turns with them on the same cores."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 @contextlib.contextmanager

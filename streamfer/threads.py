@@ -9,7 +9,7 @@ such stages really use two cores.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from queue import Empty, Full, Queue
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ _POLL_S = 0.1
 """How soon a blocked producer notices that its consumer has gone."""
 
 
-def ahead(items: Iterable[T], size: int, name: str) -> Iterator[T]:
+def ahead(items: Iterable[T], size: int, name: str) -> Generator[T, None, None]:
     """Yield the items in order while a thread called `name` produces up to `size` of them ahead."""
     queue: Queue[tuple[str, T | BaseException | None]] = Queue(maxsize=size)
     stop = threading.Event()
