@@ -1,8 +1,8 @@
 """signals.parquet: what the screener measured in every frame, so that a threshold can be chosen from data.
 
 The screener's rows come in stages: "signal" (one row per face and frame) goes to the file itself, each other stage,
-such as "bump" (one row per candidate, also of those that were not reported, with the numbers behind its score), to a
-file beside it: signals.bump.parquet. Written in parts, so a long video needs no memory for it.
+such as "micro" (one row per candidate, also of those that were not reported, with the numbers behind its score), to a
+file beside it: signals.micro.parquet. Written in parts, so a long video needs no memory for it.
 """
 
 from __future__ import annotations
