@@ -87,7 +87,10 @@ def recipes(
         ]
     lively = replace(nothing, head="talking")
     clips += [
-        Clip(f"nothing_lively_s{first + 7}", "nothing: head of a talker, blinks", first + 7, lively, seconds=45.0),
+        *(
+            Clip(f"nothing_lively_s{first + k}", "nothing: head of a talker, blinks", first + k, lively, seconds=45.0)
+            for k in (7, 9)
+        ),
         Clip(f"nothing_talks_s{first + 8}", "nothing: talking", first + 8, speaks, seconds=45.0),
     ]
     for kind, files in (("calm", calm), ("talking", talking)):
