@@ -64,7 +64,6 @@ class Output:
         self.folder = folder
         self._what = what
         self._command = command
-        self.counts: dict[str, Any] = {}
 
     def is_complete(self, info: SourceInfo, config: Config) -> bool:
         """True when an earlier run has finished this very analysis and `resume` may leave it as it is."""

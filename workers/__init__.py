@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import NoReturn
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
@@ -24,3 +26,22 @@ def entry(command: click.Command) -> NoReturn:
     except click.Abort:
         code = EXIT_INTERRUPTED
     raise SystemExit(code)
+
+
+def worker_options(health: str) -> Callable[[Any], Any]:
+    """The options of a worker that takes jobs; `health` says when its health file is touched."""
+    options = (
+        click.option("--redis", "url", metavar="URL", help="The queue (default: queue.url of the config)."),
+        click.option("--config", "config_path", type=click.Path(), metavar="FILE", help="YAML file with options."),
+        click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One option. Repeatable."),
+        click.option("--once", is_flag=True, help="Stop when the queue is empty."),
+        click.option("--with-parent", is_flag=True, help="Leave when the process that started this one is gone."),
+        click.option("--health", type=click.Path(path_type=Path), metavar="FILE", help=f"File touched at each {health}."),
+    )
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate

@@ -44,7 +44,7 @@ from streamfer.jobs.worker import (
     stop_on_signals,
 )
 from streamfer.records import Job, Result, from_json, to_json
-from workers import entry
+from workers import entry, worker_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -216,12 +216,7 @@ def _call(backend: Explains, good: Sequence[tuple[Claimed, Job, dict[str, np.nda
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--redis", "url", metavar="URL", help="The queue (default: queue.url of the config).")
-@click.option("--config", "config_path", type=click.Path(), metavar="FILE", help="YAML file with options.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One option, such as explain.batch=32.")
-@click.option("--once", is_flag=True, help="Stop when the queue is empty.")
-@click.option("--with-parent", is_flag=True, help="Leave when the process that started this one is gone.")
-@click.option("--health", type=click.Path(path_type=Path), metavar="FILE", help="File touched at each turn.")
+@worker_options(health="turn")
 def main(
     url: str | None, config_path: str | None, assignments: tuple[str, ...], health: Path | None, **flags: bool
 ) -> int:

@@ -51,7 +51,7 @@ from streamfer.jobs.worker import (
     stop_on_signals,
 )
 from streamfer.records import VideoJob, VideoResult, from_json, to_json
-from workers import entry
+from workers import entry, worker_options
 
 log = logging.getLogger("streamfer.workers.screen")
 
@@ -174,12 +174,7 @@ def _counts(folder: Path) -> dict[str, int]:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--redis", "url", metavar="URL", help="The queue (default: queue.url of the config).")
-@click.option("--config", "config_path", type=click.Path(), metavar="FILE", help="YAML file with options.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One option, such as faces.max_faces=2.")
-@click.option("--once", is_flag=True, help="Stop when the queue is empty.")
-@click.option("--with-parent", is_flag=True, help="Leave when the process that started this one is gone.")
-@click.option("--health", type=click.Path(path_type=Path), metavar="FILE", help="File touched at each heartbeat.")
+@worker_options(health="heartbeat")
 def main(
     url: str | None, config_path: str | None, assignments: tuple[str, ...], health: Path | None, **flags: bool
 ) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import shutil
 import sys
@@ -58,8 +57,9 @@ def command(config_path: str | None, assignments: tuple[str, ...]) -> int:
 
 def _python() -> Iterator[Finding]:
     from streamfer import __version__
+    from streamfer.video.source import usable_cores
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     yield (
         OK,
         "streamfer",
