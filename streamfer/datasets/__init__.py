@@ -1,0 +1,1 @@
+"""Micro- and macro-expression data sets, read as they are distributed."""
