@@ -13,8 +13,8 @@ import numpy as np
 
 from streamfer.action_units import facs
 from streamfer.action_units.model import AUModel
+from streamfer.evaluation.agreement import auc, correlation, icc31, mae, within
 from streamfer.training.renders import Renders
-from streamfer.training.scores import auc, correlation, icc31, mae, within
 from streamfer.training.teacher import RealFaces, teach
 
 LABEL_TESTS: tuple[tuple[str, tuple[int, ...], int], ...] = (
