@@ -176,7 +176,7 @@ def test_disgust_shows_the_upper_lip_and_the_publication_the_lids() -> None:
     eye, lip = (104, 89), (181, 90)
     ours, theirs = (heatmaps(faces(), disgust, CROP_PX, strict=strict)[0] for strict in (False, True))
     assert ours[eye] < 0.05 < 0.8 < ours[lip]
-    assert theirs[lip] < 0.2 < 0.3 < theirs[eye]
+    assert theirs[lip] < 0.25 < 0.3 < theirs[eye]
 
 
 def test_where_nothing_was_mended_the_two_forms_agree() -> None:
