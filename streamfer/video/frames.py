@@ -47,7 +47,7 @@ class FramesSource:
         if options.fps is None:
             raise UsageError(f"{path} is a folder of {len(self._files)} frames: say their frame rate with --fps")
         cv2.setLogLevel(0)  # silent: it would write to stderr
-        self._places = _places(self._files)
+        self._places = places(self._files)
         first = next((image for file in self._files[:_AHEAD] if (image := _read(file)) is not None), None)
         if first is None:
             raise SourceUnreadable(f"{path}: none of the first pictures can be read ({self._files[0].name} ...)")
@@ -132,7 +132,7 @@ def frame_files(folder: Path) -> list[Path]:
     return natural_order(f for f in entries if f.suffix.lower() in PICTURE_ENDINGS and not f.name.startswith("."))
 
 
-def _places(files: list[Path]) -> list[int]:
+def places(files: list[Path]) -> list[int]:
     """The place of each file in time: by its number where files are numbered one by one, else by position."""
     numbers = [int(found[-1]) if (found := re.findall(r"\d+", file.stem)) else -1 for file in files]
     steps = Counter(after - before for before, after in pairwise(numbers))
