@@ -99,6 +99,12 @@ class Screening(Section):
     min_fps: float = Field(15.0, gt=0, description="below this frame rate no micro events are reported")
 
 
+class Expression(Section):
+    micro_model: str | None = Field(
+        None, description="ONNX file of a micro-expression recogniser (docs/recognition.md); none gives no labels"
+    )
+
+
 class Queue(Section):
     url: str | None = Field(
         None, description="redis://, rediss:// or unix:// address; none starts a private Valkey for the run"
@@ -126,6 +132,9 @@ class Explain(Section):
 
 class Output(Section):
     folder: str = Field("out", description="results go to FOLDER/<source name>/")
+    name: str | None = Field(
+        None, pattern=r"^[^/\x00.][^/\x00]*$", description="name of the results' folder in FOLDER; only for a single source"
+    )
     formats: tuple[str, ...] = Field(
         ("csv", "eaf", "vtt", "html"), description="written at the end: csv eaf vtt srt textgrid parquet html overlay"
     )
@@ -141,6 +150,7 @@ class Config(Section):
     faces: Faces = Faces()
     action_units: ActionUnits = ActionUnits()
     screening: Screening = Screening()
+    expression: Expression = Expression()
     queue: Queue = Queue()
     explain: Explain = Explain()
     output: Output = Output()
@@ -152,6 +162,8 @@ class Config(Section):
             parts["video"].pop(neutral_to_result)
         parts["action_units"].pop("threads")
         parts["action_units"].pop("device")
+        if self.expression.micro_model is not None:  # it writes into events; without one digests stay as they were
+            parts["micro_model"] = self.expression.micro_model
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -239,6 +239,15 @@ class RegionMotion:
 
 
 @dataclass(frozen=True, slots=True)
+class Recognised:
+    """The class that a trained recogniser gives an event, from its movement between onset and apex (docs/recognition.md)."""
+
+    label: str  # one of the recogniser's own classes, such as "negative", "positive", "surprise"
+    probability: float
+    source: str  # name, version and digest of the model
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One facial action with its evidence. `id` is the same whenever the same clip is analysed the same way."""
 
@@ -256,6 +265,7 @@ class Event:
     motion: tuple[RegionMotion, ...]
     score: float  # 0-1: how sure the screener is that this is a facial action of that kind
     flags: tuple[str, ...] = ()
+    recognised: Recognised | None = None  # None: no recogniser was given, or it had no pictures to look at
     schema: int = SCHEMA
 
 

@@ -20,7 +20,7 @@ COLUMNS = [
     "tier", "begin_s", "end_s", "annotation",
     "id", "person", "track", "kind", "onset_frame", "apex_frame", "offset_frame", "onset_s", "apex_s", "offset_s",
     "rise_s", "duration_s", "score", "aus", "strongest_au", "strongest_delta", "flags",
-    "label", "verified", "observations", "interpretation", "conclusion",
+    "label", "verified", "observations", "interpretation", "conclusion", "recognised", "recognised_by",
 ]  # fmt: skip
 
 
@@ -55,6 +55,8 @@ def _row(explained: Explained) -> dict[str, object]:
         "observations": _cell(cot.observations) if cot else "",
         "interpretation": _cell(cot.interpretation) if cot else "",
         "conclusion": _cell(cot.conclusion) if cot else "",
+        "recognised": _cell(event.recognised.label) if event.recognised else "",
+        "recognised_by": _cell(event.recognised.source) if event.recognised else "",
     }
 
 
