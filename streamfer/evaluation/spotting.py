@@ -11,8 +11,8 @@ Published code differs in the overlap, hence `IoUMode`: `inclusive` is the rule;
 the MDMD baseline does, so that intervals a frame apart still share one.
 
 Apex error and success rate (apex strictly inside the true interval) are over matched pairs, in frames and ms.
-Confidence intervals come from drawing whole videos again with replacement (percentile bootstrap): intervals of one
-video are not independent.
+Confidence intervals come from drawing whole subjects again with replacement (bootstrap.py), or whole videos where
+nobody says whose they are: intervals of one video are not independent.
 
 This module sees one line of time per `video`. When several people are in one file, give each their own name, such
 as "clip/P1".
@@ -21,12 +21,13 @@ as "clip/P1".
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
+from streamfer.evaluation import bootstrap
 from streamfer.records import Event, Kind, Moment
 
 IoUMode = Literal["inclusive", "exclusive", "loose"]
@@ -112,9 +113,7 @@ class Counts:
         return 2 * self.hits / both if both else math.nan
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.hits + other.hits, self.predictions + other.predictions, self.truths + other.truths
-        )
+        return Counts(self.hits + other.hits, self.predictions + other.predictions, self.truths + other.truths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,27 +166,26 @@ class Spotting:
         level: float = 0.95,
         draws: int = 2000,
         seed: int = 0,
+        subjects: Mapping[str, str] | None = None,
     ) -> tuple[float, float]:
-        """Bootstrap confidence interval of a measure, videos drawn with replacement. NaN for fewer than two videos."""
-        if len(self.per_video) < 2:
-            return math.nan, math.nan
+        """Bootstrap confidence interval of a measure; `subjects` says whose each video is, else each is its own.
+
+        NaN for fewer than two subjects.
+        """
         kinds = KINDS if kind == "overall" else (kind,)
-        table = np.array(
-            [
-                [sum(video[k].hits for k in kinds), sum(video[k].predictions for k in kinds), sum(video[k].truths for k in kinds)]
-                for video in self.per_video.values()
-            ],
-            dtype=np.float64,
-        )
-        times_drawn = np.random.default_rng(seed).multinomial(len(table), np.full(len(table), 1 / len(table)), draws)
-        hits, predictions, truths = (times_drawn @ table).T
-        below = {"precision": predictions, "recall": truths, "f1": (predictions + truths) / 2}[measure]
-        values = np.divide(hits, below, out=np.full(draws, np.nan), where=below > 0)
-        if np.isnan(values).all():
-            return math.nan, math.nan
-        tail = 100 * (1 - level) / 2
-        low, high = np.nanpercentile(values, [tail, 100 - tail])
-        return float(low), float(high)
+        tables: dict[str, np.ndarray] = {}
+        for name, video in self.per_video.items():
+            counts = sum((video[k] for k in kinds), Counts())
+            row = np.array([counts.hits, counts.predictions, counts.truths])
+            subject = subjects[name] if subjects else name
+            tables[subject] = tables.get(subject, 0) + row
+
+        def score(sums: np.ndarray) -> np.ndarray:
+            hits, predictions, truths = np.moveaxis(sums, -1, 0)
+            below = {"precision": predictions, "recall": truths, "f1": (predictions + truths) / 2}[measure]
+            return bootstrap.ratio(hits, below)
+
+        return bootstrap.interval(np.array(list(tables.values())), score, level, draws, seed)
 
 
 def iou(a: Spot, b: Spot, mode: IoUMode = "inclusive") -> float:
@@ -247,13 +245,13 @@ def evaluate(
     """Score predictions. `videos` names videos that may hold neither: they count when videos are drawn again."""
     truths, predictions = list(truths), list(predictions)
     names = dict.fromkeys([*videos, *(t.video for t in truths), *(p.video for p in predictions)])
+    true_of, found_of = by_video(truths), by_video(predictions)
     pairs: list[Pair] = []
     missed: list[Spot] = []
     alarms: list[Spot] = []
     per_video: dict[str, dict[Kind, Counts]] = {}
     for name in names:
-        here_t = [t for t in truths if t.video == name]
-        here_p = [p for p in predictions if p.video == name]
+        here_t, here_p = true_of.get(name, []), found_of.get(name, [])
         found = match(here_t, here_p, threshold, mode)
         hit_t, hit_p = {i for i, _, _ in found}, {j for _, j, _ in found}
         pairs += [Pair(here_t[i], here_p[j], overlap) for i, j, overlap in found]
@@ -268,3 +266,11 @@ def evaluate(
             for kind in KINDS
         }
     return Spotting(tuple(pairs), tuple(missed), tuple(alarms), per_video)
+
+
+def by_video(spots: Iterable[Spot]) -> dict[str, list[Spot]]:
+    """The intervals of each video, in the order given."""
+    groups: dict[str, list[Spot]] = {}
+    for spot in spots:
+        groups.setdefault(spot.video, []).append(spot)
+    return groups
