@@ -196,6 +196,17 @@ def load(
         raise UsageError(f"config: {key}: {first['msg']} (from {origin.get(key, 'the config')})") from None
 
 
+def changes(config: Config) -> dict[str, Any]:
+    """Dotted keys and values of all that is not a default, in plain JSON types: `load(None, changes(c))` gives `c`."""
+    now, default = config.model_dump(mode="json"), Config().model_dump(mode="json")
+    return {
+        f"{section}.{key}": value
+        for section, options in now.items()
+        for key, value in options.items()
+        if value != default[section][key]
+    }
+
+
 def known_keys() -> list[str]:
     """All dotted keys."""
     return [f"{s}.{k}" for s, f in Config.model_fields.items() for k in f.annotation.model_fields]  # type: ignore[union-attr]

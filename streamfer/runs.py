@@ -22,6 +22,7 @@ from streamfer.errors import (
     EXIT_INTERRUPTED,
     OutputError,
     StreamferError,
+    UsageError,
 )
 from streamfer.explaining import Explainer
 from streamfer.output import Output, What
@@ -45,6 +46,57 @@ class Outcome:
     error: StreamferError | None = None
 
 
+class Analyst:
+    """One AU model and one explainer for any number of sources, whoever hands them over. A context manager."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Analyst:
+        self._model = load_model(self._config)
+        self._stack.enter_context(one_opencv_thread())
+        self._explainer = self._stack.enter_context(Explainer(self._config))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def analyze(
+        self,
+        path: Path,
+        folder: Path,
+        config: Config,
+        *,
+        what: What,
+        stop: threading.Event,
+        gallery: Gallery | None = None,
+        progress: Progress | None = None,
+        command: str = "",
+    ) -> Outcome:
+        """Analyse one source into `folder`. `config` may differ from the analyst's own in the source and its output."""
+        output = Output(folder, what=what, command=command)
+        try:
+            code = _one(path, config, output, self._model, self._explainer, gallery, progress or Progress(), stop)
+            return Outcome(path, folder, code)
+        except StreamferError as error:
+            log.error("%s", error)
+            return Outcome(path, folder, error.exit_code, str(error), error)
+
+
+def load_model(config: Config) -> AUModel:
+    """The AU model that the options ask for, and a line in the log about where it runs."""
+    from streamfer.action_units.model import AUModel
+    from streamfer.reporting import check_formats
+
+    check_formats(config.output.formats)
+    units = config.action_units
+    model = AUModel.load(units.model, device=units.device, threads=units.threads)
+    info = model.info
+    log.info("AU model %s %s on %s (%s)", info.name, info.version, info.provider, info.provider_reason)
+    return model
+
+
 def analyze_all(
     paths: Sequence[Path],
     config: Config,
@@ -55,36 +107,19 @@ def analyze_all(
     command: str = "",
 ) -> list[Outcome]:
     """Analyse every path into `config.output.folder`/<name>/; the outcomes are in the order of the paths."""
-    from streamfer.action_units.model import AUModel
     from streamfer.faces.people import Gallery
-    from streamfer.reporting import check_formats
 
-    check_formats(config.output.formats)
-    units = config.action_units
-    model = AUModel.load(units.model, device=units.device, threads=units.threads)
-    log.info(
-        "AU model %s %s on %s (%s)",
-        model.info.name,
-        model.info.version,
-        model.info.provider,
-        model.info.provider_reason,
-    )
     gallery = Gallery() if same_people else None
     outcomes: list[Outcome] = []
-    with one_opencv_thread(), stop_on_signals() as stop, Explainer(config) as explainer:
-        for path, folder in _folders(paths, Path(config.output.folder)):
-            output = Output(folder, what=what, command=command)
-            try:
-                code = _one(path, config, output, model, explainer, gallery, progress or Progress(), stop)
-                outcomes.append(Outcome(path, folder, code))
-            except OutputError as error:  # a full disk will not get better with the next source
-                log.error("%s", error)
-                outcomes.append(Outcome(path, folder, error.exit_code, str(error), error))
-                break
-            except StreamferError as error:
-                log.error("%s", error)
-                outcomes.append(Outcome(path, folder, error.exit_code, str(error), error))
-            if stop.is_set():
+    with stop_on_signals() as stop, Analyst(config) as analyst:
+        for path, folder in _folders(paths, config):
+            outcomes.append(
+                analyst.analyze(
+                    path, folder, config, what=what, stop=stop, gallery=gallery, progress=progress, command=command
+                )
+            )
+            # a full disk will not get better with the next source
+            if stop.is_set() or isinstance(outcomes[-1].error, OutputError):
                 break
     return outcomes
 
@@ -120,8 +155,14 @@ def _one(
     return code
 
 
-def _folders(paths: Sequence[Path], root: Path) -> Iterator[tuple[Path, Path]]:
+def _folders(paths: Sequence[Path], config: Config) -> Iterator[tuple[Path, Path]]:
     """An output folder for each source, named like it; sources of one name get the name of their folder too."""
+    root = Path(config.output.folder)
+    if config.output.name is not None:
+        if len(paths) > 1:
+            raise UsageError(f"output.name gives one folder to {len(paths)} sources: analyse them one by one")
+        yield paths[0], root / config.output.name
+        return
     names = [path.name if path.is_dir() else path.stem for path in paths]
     for path, name in zip(paths, names, strict=True):
         if names.count(name) > 1:

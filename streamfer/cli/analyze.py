@@ -12,6 +12,7 @@ from streamfer.cli._common import config_options, load_config, logging_options
 
 if TYPE_CHECKING:
     from streamfer.config import Config
+    from streamfer.output import What
 
 
 @click.command(
@@ -25,8 +26,13 @@ if TYPE_CHECKING:
 @click.option("--end", "end_s", type=float, metavar="SECONDS", help="Stop here.")
 @click.option("--reader", type=click.Choice(["av", "decord"]), help="Decoder of files.")
 @click.option("--max-faces", type=int, help="Faces followed at once.")
+@click.option("--dataset", metavar="NAME", help="SOURCES is one data set of this layout: all its clips, then one table.")
+@click.option("--engine", type=click.Choice(["processes", "redis", "ray"]), help="Who analyses the clips of a data set.")
+@click.option("--processes", type=click.IntRange(1), help="Clips at once (default: one per core).")
+@click.option("--address", metavar="auto|local|ADDRESS", help="The Ray cluster (default: auto).")
 @click.option("--same-people", is_flag=True, help="One set of people for all sources of this run.")
 @click.option("--au-model", metavar="MODEL", help="'landmarks' or an ONNX file.")
+@click.option("--micro-model", metavar="FILE", help="ONNX file of a recogniser that labels micro events.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the AU model runs.")
 @click.option(
     "--neutral", multiple=True, metavar="P1=0:10-0:20", help="A segment in which a person is neutral. Repeatable."
@@ -77,6 +83,7 @@ def command(
             "faces.max_faces": options["max_faces"],
             "action_units.model": options["au_model"],
             "action_units.device": options["device"],
+            "expression.micro_model": options["micro_model"],
             "action_units.neutral": _neutral(neutral),
             "screening.min_score": options["min_score"],
             "screening.max_events_per_minute": options["max_events_per_minute"],
@@ -84,6 +91,17 @@ def command(
             "queue.url": options["redis_url"],
         },
     )
+    what: What = "overwrite" if overwrite else "resume" if resume else "new"
+    if options["dataset"] is not None:
+        from streamfer.cli._batch import analyze_dataset
+
+        if enqueue or same_people or options["fps"] is not None:
+            raise UsageError("--dataset does not go with --enqueue (--engine redis), --same-people or --fps (it knows its own)")
+        batch = {name: options[name] for name in ("engine", "processes", "address")}
+        return analyze_dataset(options["dataset"], sources, config, what, quiet=quiet, **batch)
+    unused = [name for name in ("engine", "processes", "address") if options[name] is not None]
+    if unused:
+        raise UsageError(f"--{unused[0]} is for the clips of a data set: give --dataset NAME")
     from streamfer.video import expand
 
     paths = expand(sources)
@@ -96,7 +114,7 @@ def command(
     outcomes = analyze_all(
         paths,
         config,
-        what="overwrite" if overwrite else "resume" if resume else "new",
+        what=what,
         same_people=same_people,
         progress=progress_for(not quiet),
         command=" ".join(["streamfer", *sys.argv[1:]]),
@@ -123,6 +141,7 @@ def _neutral(segments: tuple[str, ...]) -> dict[str, str] | None:
 
 def _enqueue(paths: list[Path], config: Config) -> int:
     """One job per source. Paths are made absolute: workers see the same shared storage."""
+    from streamfer.config import changes
     from streamfer.errors import UsageError
     from streamfer.jobs.queue import open_queue
     from workers.enqueue import submit, video_job
@@ -132,20 +151,10 @@ def _enqueue(paths: list[Path], config: Config) -> int:
             "--enqueue needs --redis URL: the server from which `streamfer worker screen` takes the videos"
         )
     queue = open_queue(config.queue, "video")
-    output, options = str(Path(config.output.folder).resolve()), _changed(config)
+    output = str(Path(config.output.folder).resolve())
+    options = {
+        key: value for key, value in changes(config).items() if not key.startswith("queue.") and key != "output.folder"
+    }  # the queue is the worker's own, the folder travels separately
     replies = [submit(queue, video_job(str(path.resolve()), output, options)) for path in paths]
     click.echo(f"{replies.count('queued')} videos queued, {replies.count('duplicate')} were queued before", err=True)
     return 0
-
-
-def _changed(config: Config) -> dict[str, Any]:
-    """Dotted keys of what is not a default; the queue is the worker's own, the folder travels separately."""
-    from streamfer.config import Config
-
-    now, default = config.model_dump(mode="json"), Config().model_dump(mode="json")
-    return {
-        f"{section}.{key}": value
-        for section, options in now.items()
-        for key, value in options.items()
-        if section != "queue" and (section, key) != ("output", "folder") and value != default[section][key]
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 from streamfer.records import AUChange, Event
@@ -13,7 +14,12 @@ def write(analysis: Analysis, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
-        table.writerows(_row(explained) for explained in analysis.explained)
+        table.writerows(rows(analysis))
+
+
+def rows(analysis: Analysis) -> Iterator[dict[str, object]]:
+    """The cells of each event, by column."""
+    return (_row(explained) for explained in analysis.explained)
 
 
 COLUMNS = [

@@ -76,6 +76,12 @@ class FrameClock:
         return Frame(index, time_s, image, segment)
 
 
+CORES_ENV = "STREAMFER_CORES"
+"""Set by a batch for each of its processes: their share of the machine's cores."""
+
+
 def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may run on: at most its share when it is one of several of a batch."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = os.environ.get(CORES_ENV, "")
+    return max(1, min(cores, int(share))) if share.isdecimal() else cores
