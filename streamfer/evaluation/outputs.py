@@ -15,13 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from streamfer.datasets.records import Annotation, Clip, Dataset
 from streamfer.errors import UsageError
 from streamfer.evaluation.folds import person
 from streamfer.evaluation.spotting import Spot
 from streamfer.records import Event, Kind, Moment
 from streamfer.reporting.folder import RUN, Analysis, Explained, load
+
+if TYPE_CHECKING:
+    from streamfer.datasets.records import Annotation, Clip, Dataset
 
 _FINISHED = ("done", "damaged")
 

@@ -21,14 +21,17 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamfer.datasets.records import Dataset
 from streamfer.errors import SourceMissing, UsageError
 from streamfer.evaluation import bootstrap
 from streamfer.evaluation.confusion import confusion, uar, uf1
 from streamfer.evaluation.folds import person
+
+if TYPE_CHECKING:
+    from streamfer.datasets.records import Dataset
 
 CLASSES = ("negative", "positive", "surprise")
 PARTS = ("smic", "casme2", "samm")
