@@ -90,12 +90,11 @@ def agreement(sums: np.ndarray) -> dict[str, np.ndarray]:
     """icc, pcc, mae, mse, each (..., K) from (..., K, 7). ICC is 0 where nothing varies, PCC NaN where one does not."""
     n, x, y, xx, yy, xy, error = np.moveaxis(sums, -1, 0)
     ratio = bootstrap.ratio
-    s_xx, s_yy, c = xx - _zero(ratio(x * x, n)), yy - _zero(ratio(y * y, n)), xy - _zero(ratio(x * y, n))
-    scale = np.sqrt(np.maximum(s_xx, 0) * np.maximum(s_yy, 0))
-    icc = _zero(ratio(2 * c, np.where(s_xx + s_yy > 1e-9, s_xx + s_yy, 0)))
+    s_xx, s_yy, c = (_centred(xx, x, x, n), _centred(yy, y, y, n), _centred(xy, x, y, n))
+    icc = _zero(ratio(2 * c, s_xx + s_yy))
     return {
         "icc": np.where(n > 1, icc, np.nan),
-        "pcc": ratio(c, np.where(scale > 1e-9, scale, 0)),
+        "pcc": ratio(c, np.sqrt(s_xx * s_yy)),
         "mae": ratio(error, n),
         "mse": ratio(xx + yy - 2 * xy, n),
     }
@@ -145,6 +144,12 @@ def leave_one_dataset_out(items: Iterable[T]) -> Iterator[Fold[T]]:
 def _measured(table: AUTable, values: Sequence[float] | np.ndarray, limits: tuple[float, float]) -> Measured:
     array = np.asarray(values, np.float64)
     return Measured(dict(zip(table.aus, map(float, array), strict=True)), float(mean(array)), limits)
+
+
+def _centred(products: np.ndarray, a: np.ndarray, b: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Sum of (a - mean a)(b - mean b); what is only rounding is 0, so that a constant does not vary."""
+    value = products - _zero(bootstrap.ratio(a * b, n))
+    return np.where(np.abs(value) > 1e-9, value, 0.0)
 
 
 def _zero(values: np.ndarray) -> np.ndarray:
