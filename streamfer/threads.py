@@ -8,6 +8,7 @@ such stages really use two cores.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Generator, Iterable
 from queue import Empty, Full, Queue
@@ -17,6 +18,8 @@ T = TypeVar("T")
 
 _POLL_S = 0.1
 """How soon a blocked producer notices that its consumer has gone."""
+
+_M_ARENA_MAX = -8  # malloc.h
 
 
 def ahead(items: Iterable[T], size: int, name: str) -> Generator[T, None, None]:
@@ -62,3 +65,16 @@ def ahead(items: Iterable[T], size: int, name: str) -> Generator[T, None, None]:
             except Empty:
                 break
         thread.join()
+
+
+def few_heaps() -> None:
+    """For a process that analyses many sources, one after the other: call it first.
+
+    glibc gives every new thread a heap of its own, and every source has new threads, so what they free stays scattered:
+    a process grew from 236 to 466 MB over 40 clips of 40 frames. With two heaps for all it stays below 280 MB, no slower.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another C library, which has its own ways
+        return
+    mallopt(_M_ARENA_MAX, 2)

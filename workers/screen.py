@@ -51,6 +51,7 @@ from streamfer.jobs.worker import (
     stop_on_signals,
 )
 from streamfer.records import VideoJob, VideoResult, from_json, to_json
+from streamfer.threads import few_heaps
 from workers import entry, worker_options
 
 log = logging.getLogger("streamfer.workers.screen")
@@ -183,6 +184,7 @@ def main(
 
     if flags["with_parent"]:
         end_with_parent(os.getppid())
+    few_heaps()
     options = dict(parse_assignment(text) for text in assignments)
     if url is not None:
         options["queue.url"] = url  # the analysis sends its explanations there too

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from streamfer.config import Config
 from streamfer.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SOURCE_DAMAGED, OutputError
 from streamfer.reporting.folder import RUN
+from streamfer.threads import few_heaps
 
 if TYPE_CHECKING:
     from streamfer.datasets.records import Clip
@@ -102,6 +103,7 @@ class ClipRunner:
         self._config, self._what, self._command = config, what, command
         self._stack = contextlib.ExitStack()
         self._analyst: Any = None
+        few_heaps()
 
     def __enter__(self) -> ClipRunner:
         return self

@@ -50,12 +50,17 @@ def over_ray(
     from streamfer.runs import stop_on_signals
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's own new default; unset it warns
-    local = {"num_cpus": processes or usable_cores(), "include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, logging_level=logging.WARNING, **local)
+        if address == "local":
+            cores = processes or usable_cores()
+            ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level=logging.WARNING)
+        else:
+            ray.init(address=address, logging_level=logging.WARNING)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UsageError(f"Ray at {address} cannot be reached ({' '.join(str(error).split())[:200]}): start it with `ray start`, or give --address local") from None
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"Ray at {address} cannot be reached ({reason}): start it with `ray start`, or give --address local"
+        ) from None
     try:
         with stop_on_signals() as stop:  # after ray.init, which sets a handler of its own
             cores = int(ray.cluster_resources().get("CPU", 1))
