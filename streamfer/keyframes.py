@@ -31,6 +31,11 @@ class _Crop:
     left: int  # where it lies in the square
     top: int
     side: int  # of the square, in pixels of `image`
+    landmarks: np.ndarray  # (478, 3) float32 in the square, in pixels of `image`
+
+    @property
+    def nbytes(self) -> int:
+        return self.image.nbytes + self.landmarks.nbytes
 
 
 class KeyFrames:
@@ -47,15 +52,15 @@ class KeyFrames:
         crop = _cut(frame, face, self._image_px)
         crops = self._tracks.setdefault(face.track, deque())
         crops.append(crop)
-        self._bytes += crop.image.nbytes
+        self._bytes += crop.nbytes
         while crops and frame.time_s - crops[0].time_s > self._keep_s:
-            self._bytes -= crops.popleft().image.nbytes
+            self._bytes -= crops.popleft().nbytes
         if self._bytes > self._max_bytes:
             self._thin()
 
     def forget(self, track: int) -> None:
         for crop in self._tracks.pop(track, ()):
-            self._bytes -= crop.image.nbytes
+            self._bytes -= crop.nbytes
 
     def of(self, event: Event) -> list[tuple[KeyFrame, np.ndarray]]:
         """Onset, apex and offset pictures, each from the nearest frame kept; empty when the track is gone."""
@@ -69,11 +74,20 @@ class KeyFrames:
             found.append((KeyFrame(role, crop.frame, crop.time_s), picture))  # type: ignore[arg-type]
         return found
 
+    def apex(self, event: Event) -> tuple[np.ndarray, np.ndarray] | None:
+        """The apex picture as `of` gives it, and the face's landmarks (478, 3) in its pixels."""
+        crops = self._tracks.get(event.track)
+        if not crops:
+            return None
+        crop = min(crops, key=lambda c: abs(c.frame - event.apex.frame))
+        picture = _square(crop, self._image_px)
+        return picture, crop.landmarks * np.float32(len(picture) / crop.side)
+
     def _thin(self) -> None:
         for track, crops in self._tracks.items():
             half = len(crops) // 2
             self._tracks[track] = deque(c for i, c in enumerate(crops) if i >= half or i % 2 == 0)
-        self._bytes = sum(c.image.nbytes for crops in self._tracks.values() for c in crops)
+        self._bytes = sum(c.nbytes for crops in self._tracks.values() for c in crops)
 
 
 def face_crop(frame: Frame, face: Face, image_px: int) -> np.ndarray:
@@ -93,12 +107,17 @@ def _cut(frame: Frame, face: Face, image_px: int) -> _Crop:
         x1, y1, side = min(width, 8), min(height, 8), 8
     part = image[y0:y1, x0:x1]
     factor = min(side // image_px, part.shape[0], part.shape[1])
+    landmarks = np.divide(
+        face.landmarks - np.array([left, top, 0]), max(1, factor), dtype=np.float32, casting="same_kind"
+    )
     if factor < 2:
-        return _Crop(frame.index, frame.time_s, part.copy(), x0 - left, y0 - top, side)
+        return _Crop(frame.index, frame.time_s, part.copy(), x0 - left, y0 - top, side, landmarks)
     whole = part[: part.shape[0] // factor * factor, : part.shape[1] // factor * factor]
     size = (whole.shape[1] // factor, whole.shape[0] // factor)
     small = cv2.resize(np.ascontiguousarray(whole), size, interpolation=cv2.INTER_AREA)
-    return _Crop(frame.index, frame.time_s, small, (x0 - left) // factor, (y0 - top) // factor, side // factor)
+    return _Crop(
+        frame.index, frame.time_s, small, (x0 - left) // factor, (y0 - top) // factor, side // factor, landmarks
+    )
 
 
 def _square(crop: _Crop, image_px: int) -> np.ndarray:

@@ -64,3 +64,33 @@ def test_crops_are_squares_of_at_most_image_px(box: Box) -> None:
     crop = face_crop(frame(7), face(box), 64)
     assert crop.shape[0] == crop.shape[1] <= 64
     assert crop.dtype == np.uint8
+
+
+@pytest.mark.parametrize("scale", [0.5, 1, 3, 9], ids=["small", "as is", "resized", "shrunk by a whole factor first"])
+def test_landmarks_lie_on_the_apex_picture(scale: float) -> None:
+    height, width = round(400 * scale), round(500 * scale)
+    image = np.zeros((height, width, 3), np.uint8)
+    x, y = 210 * scale, 150 * scale
+    image[round(y - 9 * scale) : round(y + 9 * scale), round(x - 9 * scale) : round(x + 9 * scale)] = 255
+    points = np.zeros((478, 3), np.float32)
+    points[7] = (x, y, 0)
+    found = Face(
+        1,
+        "",
+        Box(150 * scale, 100 * scale, 100 * scale, 100 * scale),
+        points,
+        HeadPose(0, 0, 0),
+        Quality(40, 99, 0, 0, True),
+    )
+    ring = KeyFrames(keep_s=10, image_px=64)
+    ring.push(Frame(14, 14 / 30, image), found)
+    kept = ring.apex(event(10, 14, 20))
+    assert kept is not None
+    picture, landmarks = kept
+    assert picture.shape == ring.of(event(10, 14, 20))[1][1].shape
+    rows, columns = np.nonzero(picture[..., 0] > 127)
+    middle = (columns.mean() + 0.5, rows.mean() + 0.5)
+    assert landmarks[7, :2] == pytest.approx(middle, abs=0.6)
+    assert ring.apex(event(0, 0, 0)) is not None
+    ring.forget(1)
+    assert ring.apex(event(10, 14, 20)) is None

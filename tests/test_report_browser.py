@@ -5,14 +5,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from streamfer.expression import facemaps
+from streamfer.records import to_json
 from streamfer.reporting import write_formats
-from tests.analyses import HOSTILE, write_folder
+from tests.analyses import EVENTS, HOSTILE, write_folder
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
@@ -207,3 +211,52 @@ def test_nothing_is_injected_fetched_or_broken(browser: webdriver.Chrome, report
         if '"Network.requestWillBeSent"' in entry["message"]
     ]
     assert requests and not [message for message in requests if '"url":"http' in message]
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report whose first event has both maps, with hostile words, and whose second has a CAM only."""
+    folder = write_folder(tmp_path_factory.mktemp("mapped"))
+    pictures = folder / "keyframes"
+    veil = np.zeros((96, 96, 4), np.uint8)
+    veil[40:60, 50:70] = (0, 94, 213, 190)
+    for event, aus in ((EVENTS[0], ("AU12_L",)), (EVENTS[1], ())):
+        words = facemaps.MapWords(
+            event.id, "happiness", 0.65, "layercam", ("left mouth corner", HOSTILE), 0.123, aus, 0.71 if aus else None
+        )
+        (pictures / facemaps.WORDS_FILE.format(event.id)).write_text(to_json(words))
+        for name in (facemaps.CAM_FILE, facemaps.CUES_FILE)[: 1 + len(aus)]:
+            cv2.imwrite(str(pictures / name.format(event.id)), veil)
+    write_formats(folder, ["html"])
+    return folder / "report.html"
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_maps_lie_over_the_apex_picture(browser: webdriver.Chrome, mapped: Path, width: int) -> None:
+    open_report(browser, mapped, width)
+    browser.find_element(By.CSS_SELECTOR, "tr[data-id='P1-micro-1200']").click()
+    loaded = "return [...document.querySelectorAll('#detail .layers img')].filter(i => i.naturalWidth > 0).length"
+    WebDriverWait(browser, 10).until(lambda b: b.execute_script(loaded) == 4)
+    boxes = browser.execute_script(
+        "return [...document.querySelectorAll('#detail .layers')].map(l => [...l.children].map(i => {"
+        "const r = i.getBoundingClientRect(); return [r.left, r.top, r.width, r.height].map(Math.round)}))"
+    )
+    for under, over in boxes:
+        assert under == over and under[2] == under[3] > 80
+    texts = [layer.get_attribute("aria-label") for layer in browser.find_elements(By.CSS_SELECTOR, "#detail .layers")]
+    assert texts[0] == f"Apex picture. What spoke for happiness: strongest at the left mouth corner and {HOSTILE}"
+    assert texts[1] == "Apex picture. Where AU12 lip corner puller, left show"
+    said = browser.find_element(By.ID, "detail").text
+    assert "reads happiness (65 %)" in said and "cosine of 0.71" in said and "12 % of the map" in said
+    assert HOSTILE in said and browser.title != "hacked"
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def test_without_a_map_or_without_cues_nothing_is_made_up(browser: webdriver.Chrome, mapped: Path) -> None:
+    open_report(browser, mapped)
+    layers = "return document.querySelectorAll('#detail .layers').length"
+    for event, count in (("P1-macro-2000", 1), ("P2-macro-4600", 0), ("P1-micro-1200", 2)):
+        browser.find_element(By.CSS_SELECTOR, f"tr[data-id='{event}']").click()
+        assert browser.execute_script(layers) == count, event
+        assert ("Where it shows" in browser.find_element(By.ID, "detail").text) == (count > 0)

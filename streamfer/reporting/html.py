@@ -18,9 +18,11 @@ import numpy as np
 
 from streamfer.action_units import facs
 from streamfer.expllm.text import facs_letter
+from streamfer.expression import facemaps
+from streamfer.records import Event
 from streamfer.reporting import curves
 from streamfer.reporting.facts import facts, remarks
-from streamfer.reporting.folder import FACES, Analysis, Explained
+from streamfer.reporting.folder import FACES, KEYFRAMES, Analysis, Explained
 
 FLAGS = {
     "low_fps": "The frame rate is low for such a short event.",
@@ -34,7 +36,7 @@ FLAGS = {
 """The screener's flags in words; another one is shown as it is."""
 
 _ASSETS = Path(__file__).parent / "assets"
-_SCRIPTS = ("base.js", "lanes.js", "detail.js", "page.js")
+_SCRIPTS = ("base.js", "lanes.js", "maps.js", "detail.js", "page.js")
 _SIBLINGS = (
     "events.csv", "events.eaf", "events.vtt", "events.srt", "events.TextGrid", "events.jsonl", "faces.csv",
     "faces.parquet", "overlay.mp4", "run.json",
@@ -122,9 +124,27 @@ def _event(analysis: Analysis, explained: Explained, close_up: curves.CloseUp | 
         ],
         "motion": [[m.region, round(m.distance * 100, 1), m.direction] for m in event.motion],
         "pictures": pictures,
+        "maps": _maps(analysis, event) if "apex" in pictures else None,
         "close_up": None if close_up is None else _close_up(close_up),
         "result": _result(explained),
     }  # fmt: skip
+
+
+def _maps(analysis: Analysis, event: Event) -> dict[str, Any] | None:
+    """What lies over the apex picture, and its words; None unless the AU model gave a spatial map."""
+    words = facemaps.read_words(analysis.folder / KEYFRAMES, event)
+    if words is None:
+        return None
+    return {
+        "cam": f"{KEYFRAMES}/{facemaps.CAM_FILE.format(event.id)}",
+        "cues": f"{KEYFRAMES}/{facemaps.CUES_FILE.format(event.id)}" if words.aus else None,
+        "expression": words.expression,
+        "probability": round(words.probability, 3),
+        "strongest": list(words.strongest),
+        "elsewhere": round(words.elsewhere, 3),
+        "aus": list(words.aus),
+        "agreement": None if words.agreement is None else round(words.agreement, 3),
+    }
 
 
 def _close_up(close_up: curves.CloseUp) -> dict[str, Any]:

@@ -28,16 +28,18 @@ const showDetail = (event, position, count) => {
   if (event.flags.length) parts.push(reasons("To keep in mind", event.flags));
   parts.push(make("h3", {}, "Action units"), event.aus.length ? auTable(event) : make("p", { class: "quiet" }, "None above the floor."));
   if (event.motion.length) parts.push(...motion(event));
+  if (event.maps) parts.push(...maps(event));
   parts.push(make("p", { class: "quiet small" }, `Frames ${event.frames.join(", ")}. Event ${event.id}.${result ? ` Written by ${result.by}.` : ""}`));
   $("detail").replaceChildren(...parts.filter(Boolean));
   $("detail").scrollTop = 0;
 };
 
+const addressOf = (path) => path.split("/").map(encodeURIComponent).join("/");
 const pictures = (event) => {
   const roles = ["onset", "apex", "offset"].filter((role) => event.pictures[role]);
   if (!roles.length) return make("p", { class: "quiet boxed" }, "No pictures were kept.");
   return make("div", { class: "pictures" }, ...roles.map((role) => {
-    const address = event.pictures[role].split("/").map(encodeURIComponent).join("/");
+    const address = addressOf(event.pictures[role]);
     return make("figure", {}, make("a", { href: address, target: "_blank", rel: "noopener", title: "Open the picture alone" },
       make("img", { src: address, alt: `${who(event.person)} at the ${role}` })), make("figcaption", {}, make("b", {}, role), ` ${clock(event[`${role}_s`])}`));
   }));
