@@ -21,10 +21,10 @@ def show(report: Report, as_json: bool) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    console.print(report.protocol, markup=False)
+    console.print(report.protocol, markup=False, soft_wrap=True)
     if report.threshold:
-        console.print(f"Threshold: {report.threshold}", markup=False)
-    console.print(", ".join(f"{value} {name}" for name, value in report.counts.items()), markup=False)
+        console.print(f"Threshold: {report.threshold}", markup=False, soft_wrap=True)
+    console.print(", ".join(f"{value} {name}" for name, value in report.counts.items()), markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("", "measure"):
         table.add_column(name, no_wrap=True)
@@ -40,7 +40,7 @@ def show(report: Report, as_json: bool) -> None:
     if report.confusion:
         console.print(_confusion(report))
     for note in report.notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
 def as_dict(report: Report) -> dict[str, Any]:
