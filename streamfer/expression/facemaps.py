@@ -41,7 +41,7 @@ PLACES: tuple[tuple[str, str], ...] = (
 
 _SIZE = 56  # cells along a side of the maps: finer than any network's
 _NAMED, _NEAR_BEST = 3, 0.7  # at most so many places are named, each at least this share of the strongest
-_CAM_RGB, _CUES_RGB = (213, 94, 0), (0, 114, 178)  # Okabe & Ito's vermilion and blue: apart for colour-blind eyes
+_CAM_RGB, _CUES_RGB = (0, 114, 178), (0, 158, 115)  # Okabe & Ito: unlike skin, and apart for colour-blind eyes
 _MOST_ALPHA = 190  # the face stays visible underneath
 
 
