@@ -82,12 +82,12 @@ def explained(aus: str, label: str = "", kind: str = "micro", score: float = 0.8
     return Explained(replace(event(aus, kind, **more), score=score), told)
 
 
-CLIP = [explained("4:2 L7:1 27:3 12:-1", "anger"), explained("12", "happiness", "macro", 0.99), explained("1", "fear", score=0.2)]
+CLIP = [explained("4:2 L7:1 27:3 9:0.4 12:-1", "anger"), explained("12", "happiness", "macro", 0.99), explained("1", "fear", score=0.2)]
 
 ASKED = {
     "What is the coarse expression class?": "negative",
     "What is the fine-grained expression class?": "anger",
-    "What are the action units?": "brow lowerer, lid tightener",  # 27 has no name there, 12 fell
+    "What are the action units?": "brow lowerer, lid tightener",  # 27 has no name there, 9 is faint, 12 fell
     "What is the action unit?": "brow lowerer",
     "Is the action unit brow lowerer shown on the face?": "yes",
     "Is the action unit lip corner puller shown on the face?": "no",

@@ -36,7 +36,8 @@ def show(report: Report, as_json: bool) -> None:
         interval = "-" if math.isnan(row.low) else f"{_number(row.low)} - {_number(row.high)}"
         table.add_row(row.group if row.group != last else "", row.measure, _number(row.value), interval, row.of)
         last = row.group
-    console.print(table)
+    if report.rows:
+        console.print(table)
     if report.confusion:
         console.print(_confusion(report))
     for note in report.notes:

@@ -7,7 +7,7 @@ is no micro event. A long video's question is about all events, in the order of 
 | question | answered from |
 |---|---|
 | coarse, fine-grained expression class | the recogniser's class, the explanation's label; `others` without either |
-| action unit(s) | AUs that rose in the event, those with a name in the challenge; of one asked for, the strongest |
+| action unit(s) | AUs that rose by `FLOOR` or more, those with a name in the challenge; of one asked for, the strongest |
 | is the action unit NAME shown | yes or no by the same list |
 | on the left or right face | its side; for one on both, the side whose region moved farther, left when they are equal |
 | which are present, and based on them ...; detailed analysis | the challenge's own sentence; in detail: after the observations |
@@ -42,6 +42,8 @@ COARSE_OF = {
     "sadness": "negative", "repression": "negative", "contempt": "negative",
 }  # fmt: skip
 """The challenge's coarse class of each fine one that has one."""
+FLOOR = 0.5
+"""Change (FACS units) below which an AU is no evidence: the default of expllm.floor, as in the explanations."""
 _ALIASES = {"lid raiser": 5, "eye closer": 43, "lip presser": 24, "lip corner depress": 15}
 _AU_OF_NAME = {**{unit.name: unit.number for unit in facs.UNITS.values()}, **facs.BY_VQA_NAME, **_ALIASES}
 
@@ -121,11 +123,15 @@ def clip_event(explained: Sequence[Explained]) -> Explained | None:
 
 
 def aus_of(event: Event) -> dict[int, AUChange]:
-    """AUs that rose and have a name in the challenge, by number; the stronger side where both are given."""
+    """AUs that rose by FLOOR or more and have a name in the challenge, by number; the stronger side where both are given."""
     found: dict[int, AUChange] = {}
     for change in event.aus:
         number = facs.parse(change.au)[0]
-        if change.delta > 0 and facs.UNITS[number].vqa and (number not in found or change.delta > found[number].delta):
+        if (
+            change.delta >= FLOOR
+            and facs.UNITS[number].vqa
+            and (number not in found or change.delta > found[number].delta)
+        ):
             found[number] = change
     return dict(sorted(found.items()))
 
