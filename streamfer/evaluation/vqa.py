@@ -43,7 +43,7 @@ COARSE_OF = {
 }  # fmt: skip
 """The challenge's coarse class of each fine one that has one."""
 FLOOR = 0.5
-"""Change (FACS units) below which an AU is no evidence: the default of expllm.floor, as in the explanations."""
+"""Change (FACS units) below which an AU is no evidence: the default of explain.floor, as in the explanations."""
 _ALIASES = {"lid raiser": 5, "eye closer": 43, "lip presser": 24, "lip corner depress": 15}
 _AU_OF_NAME = {**{unit.name: unit.number for unit in facs.UNITS.values()}, **facs.BY_VQA_NAME, **_ALIASES}
 
