@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from streamfer.records import Event, Face, Frame, KeyFrame
+from streamfer.records import Event, Face, Frame, KeyFrame, Moment
 
 _MARGIN = 0.25
 """Added on each side of the face box: forehead, chin and ears give a reader (and a model) context."""
@@ -69,7 +69,7 @@ class KeyFrames:
             return []
         found = []
         for role, moment in (("onset", event.onset), ("apex", event.apex), ("offset", event.offset)):
-            crop = min(crops, key=lambda c: abs(c.frame - moment.frame))
+            crop = _nearest(crops, moment)
             picture = _square(crop, self._image_px)
             found.append((KeyFrame(role, crop.frame, crop.time_s), picture))  # type: ignore[arg-type]
         return found
@@ -77,9 +77,17 @@ class KeyFrames:
     def apex(self, event: Event) -> tuple[np.ndarray, np.ndarray] | None:
         """The apex picture as `of` gives it, and the face's landmarks (478, 3) in its pixels."""
         crops = self._tracks.get(event.track)
+        return self._face(_nearest(crops, event.apex)) if crops else None
+
+    def onset_and_apex(self, event: Event) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Both pictures with their landmarks, as `apex` gives them; empty when they would be one and the same picture."""
+        crops = self._tracks.get(event.track)
         if not crops:
-            return None
-        crop = min(crops, key=lambda c: abs(c.frame - event.apex.frame))
+            return []
+        onset, apex = _nearest(crops, event.onset), _nearest(crops, event.apex)
+        return [] if onset.frame == apex.frame else [self._face(onset), self._face(apex)]
+
+    def _face(self, crop: _Crop) -> tuple[np.ndarray, np.ndarray]:
         picture = _square(crop, self._image_px)
         return picture, crop.landmarks * np.float32(len(picture) / crop.side)
 
@@ -88,6 +96,10 @@ class KeyFrames:
             half = len(crops) // 2
             self._tracks[track] = deque(c for i, c in enumerate(crops) if i >= half or i % 2 == 0)
         self._bytes = sum(c.nbytes for crops in self._tracks.values() for c in crops)
+
+
+def _nearest(crops: deque[_Crop], moment: Moment) -> _Crop:
+    return min(crops, key=lambda c: abs(c.frame - moment.frame))
 
 
 def face_crop(frame: Frame, face: Face, image_px: int) -> np.ndarray:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ from streamfer.faces.follower import Follower, Seen
 from streamfer.faces.people import Gallery, People
 from streamfer.keyframes import KeyFrames
 from streamfer.progress import Progress
-from streamfer.records import AUReading, Event, Face, Frame, MotionReading, Reading
+from streamfer.records import AUReading, Event, Face, Frame, MotionReading, Reading, Recognised
 from streamfer.screening.flow import RegionFlow
 from streamfer.screening.screener import Screener
 from streamfer.threads import ahead
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from streamfer.explaining import Explainer
+    from streamfer.expression.micro import MicroModel
     from streamfer.output import OpenOutput, Output
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ def analyze_source(
     output: Output,
     *,
     model: AUModel,
+    recogniser: MicroModel | None = None,
     explainer: Explainer | None = None,
     gallery: Gallery | None = None,
     progress: Progress | None = None,
@@ -97,7 +99,7 @@ def analyze_source(
         if output.is_complete(source.info, config):
             log.info("%s: done before, left as it is", output.folder)
             return EXIT_DONE
-        return _analyze(source, output, config, model, explainer, gallery, progress, stop)
+        return _analyze(source, output, config, model, recogniser, explainer, gallery, progress, stop)
 
 
 def _analyze(
@@ -105,6 +107,7 @@ def _analyze(
     output: Output,
     config: Config,
     model: AUModel,
+    recogniser: MicroModel | None,
     explainer: Explainer | None,
     gallery: Gallery | None,
     progress: Progress,
@@ -113,6 +116,7 @@ def _analyze(
     code = EXIT_DONE
     clock = StageClock()
     with output.open(source.info, source.counts, model, config) as out:
+        out.run["micro_model"] = asdict(recogniser.info) if recogniser is not None else None
         resume = out.resume
         people = People(config.faces, gallery=resume.gallery(gallery))
         follower = Follower(config.faces, people)
@@ -156,6 +160,8 @@ def _analyze(
             for event in events:
                 if not resume.is_new(event):
                     continue
+                if recogniser is not None and event.kind == "micro":
+                    event = replace(event, recognised=recognise(recogniser, event, keyframes))
                 pictures = keyframes.of(event)
                 out.event(event, pictures)
                 progress.event(event)
@@ -236,6 +242,14 @@ def measure(seen: Followed, model: AUModel, flow: RegionFlow) -> tuple[Measured,
     return tuple(
         Measured(face, aus, flow.push(seen.frame, face)) for face, aus in zip(seen.faces, intensities, strict=True)
     )
+
+
+def recognise(recogniser: MicroModel, event: Event, keyframes: KeyFrames) -> Recognised | None:
+    """The recogniser's class of an event; None where its onset and apex are not both in memory any more."""
+    from streamfer.expression.micro import FacePicture
+
+    pictures = [FacePicture(image, landmarks) for image, landmarks in keyframes.onset_and_apex(event)]
+    return recogniser.recognise(*pictures) if pictures else None
 
 
 def reading_of(row: Row, face: Face, aus: AUReading, motion: MotionReading) -> Reading:

@@ -30,6 +30,7 @@ from streamfer.progress import Progress
 
 if TYPE_CHECKING:
     from streamfer.action_units.model import AUModel
+    from streamfer.expression.micro import MicroModel
     from streamfer.faces.people import Gallery
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Analyst:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Analyst:
-        self._model = load_model(self._config)
+        self._model, self._recogniser = load_model(self._config), load_recogniser(self._config)
         self._stack.enter_context(one_opencv_thread())
         self._explainer = self._stack.enter_context(Explainer(self._config))
         return self
@@ -77,11 +78,29 @@ class Analyst:
         """Analyse one source into `folder`. `config` may differ from the analyst's own in the source and its output."""
         output = Output(folder, what=what, command=command)
         try:
-            code = _one(path, config, output, self._model, self._explainer, gallery, progress or Progress(), stop)
+            code = self._one(path, config, output, gallery, progress or Progress(), stop)
             return Outcome(path, folder, code)
         except StreamferError as error:
             log.error("%s", error)
             return Outcome(path, folder, error.exit_code, str(error), error)
+
+    def _one(
+        self, path: Path, config: Config, output: Output, gallery: Gallery | None, progress: Progress, stop: threading.Event
+    ) -> int:
+        from streamfer.pipeline import analyze_source
+
+        explainer = self._explainer if config.explain.backend != "none" else None
+        code = EXIT_DONE
+        try:
+            code = analyze_source(
+                path, config, output, model=self._model, recogniser=self._recogniser, explainer=explainer,
+                gallery=gallery, progress=progress, stop=stop,
+            )  # fmt: skip
+            if code != EXIT_INTERRUPTED:
+                code = output.explain_and_export(config, explainer, code, progress, stop)
+        finally:
+            progress.end(code)
+        return code
 
 
 def load_model(config: Config) -> AUModel:
@@ -95,6 +114,15 @@ def load_model(config: Config) -> AUModel:
     info = model.info
     log.info("AU model %s %s on %s (%s)", info.name, info.version, info.provider, info.provider_reason)
     return model
+
+
+def load_recogniser(config: Config) -> MicroModel | None:
+    """The recogniser of micro-expressions, if one was given."""
+    if config.expression.micro_model is None:
+        return None
+    from streamfer.expression.micro import MicroModel
+
+    return MicroModel.load(config.expression.micro_model)
 
 
 def analyze_all(
@@ -128,31 +156,6 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
     """130 when interrupted, else the first code that is not 0."""
     codes = [outcome.exit_code for outcome in outcomes]
     return EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else next((code for code in codes if code), EXIT_DONE)
-
-
-def _one(
-    path: Path,
-    config: Config,
-    output: Output,
-    model: AUModel,
-    explainer: Explainer,
-    gallery: Gallery | None,
-    progress: Progress,
-    stop: threading.Event,
-) -> int:
-    from streamfer.pipeline import analyze_source
-
-    explain = explainer if config.explain.backend != "none" else None
-    code = EXIT_DONE
-    try:
-        code = analyze_source(
-            path, config, output, model=model, explainer=explain, gallery=gallery, progress=progress, stop=stop
-        )
-        if code != EXIT_INTERRUPTED:
-            code = output.explain_and_export(config, explain, code, progress, stop)
-    finally:
-        progress.end(code)
-    return code
 
 
 def _folders(paths: Sequence[Path], config: Config) -> Iterator[tuple[Path, Path]]:

@@ -135,8 +135,8 @@ def test_few_pictures_are_held(tmp_path, monkeypatch) -> None:
     """However slow the consumer, a bounded number of pictures waits."""
     clips.frame_folder(tmp_path, range(60), "{}.bmp")
     made: list[str] = []
-    whole = frames_module._read
-    monkeypatch.setattr(frames_module, "_read", lambda file: (made.append(file.name), whole(file))[1])
+    whole = frames_module.read_picture
+    monkeypatch.setattr(frames_module, "read_picture", lambda file: (made.append(file.name), whole(file))[1])
     with open_video(tmp_path, Video(fps=100, threads=2)) as source:
         made.clear()
         for frame in source:

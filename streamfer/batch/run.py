@@ -97,7 +97,7 @@ def _ends(
 
 def _check(dataset: Dataset, jobs: Sequence[ClipJob], config: Config, what: What) -> None:
     """What concerns all clips, before the first one is begun."""
-    from streamfer.runs import load_model
+    from streamfer.runs import load_model, load_recogniser
 
     if not jobs:
         raise NoVideo(f"{dataset.root}: no clips of {dataset.name} in it; `streamfer dataset check` says what was found")
@@ -107,6 +107,7 @@ def _check(dataset: Dataset, jobs: Sequence[ClipJob], config: Config, what: What
     if config.output.signals not in (None, "auto"):
         raise UsageError("--signals FILE would be one file for all clips: write --signals auto")
     load_model(config)
+    load_recogniser(config)
     if what == "new":
         there = [job.name for job in jobs if (clip_folder(job, config) / RUN).exists()]
         if there:

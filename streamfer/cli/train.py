@@ -38,3 +38,29 @@ def landmarks(
         raise ExtraMissing.of(error.name or "torch", "train", "training") from None
     train(LandmarkTraining(ict=ict, task=task, cache=cache, out=out, clips=clips, fer=fer, epochs=epochs))
     click.echo(out)
+
+
+@command.command()
+@click.option("--dataset", "sets", type=(str, click.Path(exists=True, path_type=Path)), multiple=True, required=True,
+              metavar="NAME PATH", help="A data set, as `streamfer dataset check` takes it. Repeatable.")  # fmt: skip
+@click.option("--cache", default=Path("work_data/micro"), show_default=True, type=click.Path(path_type=Path),
+              help="Flows, the answers of each fold (a second run goes on with what is missing) and loso.log.")  # fmt: skip
+@click.option("--out", default=Path("micro.onnx"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--epochs", default=800, show_default=True, type=click.IntRange(1), help="The same for every fold; none is chosen.")
+@click.option("--seed", default=1, show_default=True)
+@logging_options
+def micro(sets: tuple[tuple[str, Path], ...], cache: Path, out: Path, epochs: int, seed: int) -> None:
+    """A recogniser of micro-expressions (STSTNet), leaving one subject out, then on everybody for use.
+
+    docs/recognition.md says how. Use the file with --micro-model FILE.
+    """
+    from streamfer import datasets
+    from streamfer.errors import ExtraMissing
+
+    try:
+        from streamfer.training.micro import LOG, MicroTraining, train_micro
+    except ImportError as error:
+        raise ExtraMissing.of(error.name or "torch", "train", "training") from None
+    train_micro(MicroTraining(cache, out, epochs=epochs, seed=seed), [datasets.load(name, path) for name, path in sets])
+    click.echo(out)
+    click.echo(cache / LOG)

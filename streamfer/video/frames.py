@@ -48,7 +48,7 @@ class FramesSource:
             raise UsageError(f"{path} is a folder of {len(self._files)} frames: say their frame rate with --fps")
         cv2.setLogLevel(0)  # silent: it would write to stderr
         self._places = places(self._files)
-        first = next((image for file in self._files[:_AHEAD] if (image := _read(file)) is not None), None)
+        first = next((image for file in self._files[:_AHEAD] if (image := read_picture(file)) is not None), None)
         if first is None:
             raise SourceUnreadable(f"{path}: none of the first pictures can be read ({self._files[0].name} ...)")
         self._shape = first.shape
@@ -116,7 +116,7 @@ class FramesSource:
                 continue
             if self._closed:
                 return
-            waiting.append((file, place, self._pool.submit(_read, file)))
+            waiting.append((file, place, self._pool.submit(read_picture, file)))
             if len(waiting) >= _AHEAD:
                 yield waiting.popleft()
         while waiting:
@@ -141,7 +141,7 @@ def places(files: list[Path]) -> list[int]:
     return list(range(len(files)))
 
 
-def _read(file: Path) -> np.ndarray | None:
+def read_picture(file: Path) -> np.ndarray | None:
     """(H, W, 3) uint8 RGB, or None when it cannot be read."""
     try:
         data = np.fromfile(file, np.uint8)  # cv2.imread does not open every file name
