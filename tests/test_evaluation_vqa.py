@@ -82,7 +82,9 @@ def explained(aus: str, label: str = "", kind: str = "micro", score: float = 0.8
     return Explained(replace(event(aus, kind, **more), score=score), told)
 
 
-CLIP = [explained("4:2 L7:1 27:3 9:0.4 12:-1", "anger"), explained("12", "happiness", "macro", 0.99), explained("1", "fear", score=0.2)]
+CLIP = [
+    explained("4:2 L7:1 27:3 9:0.4 12:-1", "anger"), explained("12", "happiness", "macro", 0.99), explained("1", "fear", score=0.2),
+]  # fmt: skip
 
 ASKED = {
     "What is the coarse expression class?": "negative",
