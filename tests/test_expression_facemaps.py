@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from streamfer.action_units.model import Seen
 from streamfer.errors import PayloadInvalid
 from streamfer.expression import facemaps
 from streamfer.expression.cues import au_heatmap
-from streamfer.expression.facemaps import Seen, face_maps, read_words, write
+from streamfer.expression.facemaps import face_maps, read_words, write
 from streamfer.faces.align import IBUG68, LEFT_INNER_EYE, RIGHT_INNER_EYE
 from streamfer.records import LABELS, AUChange, to_dict
 from tests.test_expression_cues import CROP_PX, FACE, faces
@@ -35,7 +36,7 @@ def seen(au: str = "AU12_L", label: str = "happiness") -> Seen:
     weights, chances = np.zeros((8, 2)), np.full(8, 0.05)
     weights[LABELS.index(label)] = (2, 0)
     chances[LABELS.index(label)] = 0.65
-    return Seen(chances, features, weights)
+    return Seen(chances, features, weights, CROP_PX, TO_CROP)
 
 
 @pytest.mark.parametrize(
@@ -44,16 +45,14 @@ def seen(au: str = "AU12_L", label: str = "happiness") -> Seen:
      ("AU17", "chin")],
 )  # fmt: skip
 def test_the_strongest_place_is_named(au: str, place: str) -> None:
-    words = face_maps(SMILE, seen(au), IN_PICTURE, CROP_PX, TO_CROP).words
+    words = face_maps(SMILE, seen(au), IN_PICTURE).words
     assert words.strongest[0] == place
     assert (words.expression, words.probability) == ("happiness", pytest.approx(0.65))
     assert words.elsewhere < 0.25
 
 
 def test_agreement_is_high_where_the_network_looked_at_what_moved() -> None:
-    there, opposite, brows = (
-        face_maps(SMILE, seen(au), IN_PICTURE, CROP_PX, TO_CROP).words for au in ("AU12_L", "AU12_R", "AU02_R")
-    )
+    there, opposite, brows = (face_maps(SMILE, seen(au), IN_PICTURE).words for au in ("AU12_L", "AU12_R", "AU02_R"))
     assert there.aus == ("AU12_L",), "AU45 has no region"
     assert there.agreement is not None and opposite.agreement is not None and brows.agreement is not None
     assert there.agreement > 0.9 > 0.2 > opposite.agreement >= brows.agreement == pytest.approx(0, abs=0.01)
@@ -62,28 +61,28 @@ def test_agreement_is_high_where_the_network_looked_at_what_moved() -> None:
 def test_a_network_that_looks_at_the_background_is_told_on() -> None:
     corner = np.zeros((1, 14, 14), np.float32)
     corner[0, :2, :2] = 1
-    words = face_maps(SMILE, Seen(np.eye(8)[1], corner, np.ones((8, 1))), IN_PICTURE, CROP_PX, TO_CROP).words
+    words = face_maps(SMILE, Seen(np.eye(8)[1], corner, np.ones((8, 1)), CROP_PX, TO_CROP), IN_PICTURE).words
     assert words.elsewhere > 0.95
     assert words.agreement == pytest.approx(0, abs=0.01)
 
 
 def test_a_map_that_shows_nothing_names_nothing() -> None:
     words = face_maps(
-        SMILE, Seen(np.eye(8)[1], np.zeros((1, 14, 14)), np.ones((8, 1))), IN_PICTURE, CROP_PX, TO_CROP
+        SMILE, Seen(np.eye(8)[1], np.zeros((1, 14, 14)), np.ones((8, 1)), CROP_PX, TO_CROP), IN_PICTURE
     ).words
     assert words.strongest == () and words.elsewhere == 1
 
 
 def test_without_a_region_there_are_no_cues(tmp_path: Path) -> None:
     blink = replace(EVENT, aus=(AUChange("AU45", "both", 2.0, 1.5),))
-    maps = face_maps(blink, seen(), IN_PICTURE, CROP_PX, TO_CROP)
+    maps = face_maps(blink, seen(), IN_PICTURE)
     assert maps.words.aus == () and maps.words.agreement is None
     write(tmp_path, maps, SIDE_PX)
     assert not (tmp_path / facemaps.CUES_FILE.format(EVENT.id)).exists()
 
 
 def test_pictures_lie_over_the_face(tmp_path: Path) -> None:
-    maps = face_maps(SMILE, seen(), IN_PICTURE, CROP_PX, TO_CROP)
+    maps = face_maps(SMILE, seen(), IN_PICTURE)
     write(tmp_path, maps, SIDE_PX)
     for name in (facemaps.CAM_FILE, facemaps.CUES_FILE):
         picture = cv2.imread(str(tmp_path / name.format(EVENT.id)), cv2.IMREAD_UNCHANGED)

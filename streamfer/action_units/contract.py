@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from streamfer.action_units import facs
 from streamfer.errors import ExtraMissing, ModelContract, ModelMissing
+from streamfer.records import LABELS
 
 KEY = "streamfer"
 
@@ -60,6 +61,24 @@ class Inputs(_Part):
         return self
 
 
+class Spatial(_Part):
+    """The model also names an expression, and where in the crop that came from.
+
+    Outputs `expression` float32 (N, 8), probabilities in the order of records.LABELS, and `features` float32
+    (N, C, h, w), which cover the whole crop. `class_weights` (8, C) is the linear classifier on the features' average
+    over h and w: with it the class activation map needs no gradient (expression/cam.py).
+    """
+
+    class_weights: tuple[tuple[float, ...], ...] = Field(min_length=len(LABELS), max_length=len(LABELS))
+
+    @field_validator("class_weights")
+    @classmethod
+    def _one_for_each_channel(cls, weights: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        if len({len(row) for row in weights}) != 1 or not weights[0]:
+            raise ValueError("every expression needs one weight for each channel of `features`")
+        return weights
+
+
 class Metadata(_Part):
     """`aus` are the columns of the output `intensity` (N, K), FACS 0-5, such as AU12_L, AU12_R, AU17."""
 
@@ -68,6 +87,7 @@ class Metadata(_Part):
     version: str = Field(min_length=1)
     aus: tuple[str, ...] = Field(min_length=1)
     inputs: Inputs
+    spatial: Spatial | None = None  # needs the input `crop`
     training_data: str = Field(min_length=1)
     licence: str = Field(min_length=1)
 
@@ -81,6 +101,12 @@ class Metadata(_Part):
         if twice:
             raise ValueError(f"named twice: {', '.join(sorted(twice))}")
         return columns
+
+    @model_validator(mode="after")
+    def _maps_need_a_picture(self) -> Metadata:
+        if self.spatial is not None and self.inputs.crop is None:
+            raise ValueError("spatial: a model that looks at no crop has no map of it")
+        return self
 
     def to_json(self) -> str:
         return self.model_dump_json(by_alias=True, exclude_none=True)

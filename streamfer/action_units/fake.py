@@ -26,8 +26,12 @@ class FakeAUs:
         )  # fmt: skip
 
     def crops(self, image: np.ndarray, faces: Sequence[Face]) -> None:
-        return None
+        return
 
     def predict(self, landmarks: Sequence[np.ndarray], crops: Sequence[np.ndarray] | None = None) -> np.ndarray:
         rows = [np.asarray(self._fn(points), np.float32) for points in landmarks]
         return np.clip(np.stack(rows), 0, 5) if rows else np.zeros((0, len(self.names)), np.float32)
+
+    def look(self, picture: np.ndarray, landmarks: np.ndarray) -> None:
+        """No spatial map."""
+        return

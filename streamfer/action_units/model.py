@@ -17,13 +17,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from streamfer.action_units.contract import Metadata, read_metadata
 from streamfer.errors import ExtraMissing, ModelContract, ModelError, ModelMissing, ProviderUnavailable
 from streamfer.faces.align import LEFT_INNER_EYE, RIGHT_INNER_EYE, align
+from streamfer.records import LABELS
 
 if TYPE_CHECKING:
     from streamfer.records import Face
@@ -49,6 +50,16 @@ class ModelInfo:
     training_data: str
     licence: str
     path: str
+
+
+class Seen(NamedTuple):
+    """What a model with a spatial map says about one face: its expression, and what that came from."""
+
+    expression: np.ndarray  # (8,) probabilities in the order of records.LABELS
+    features: np.ndarray  # (C, h, w), over the whole aligned crop
+    weights: np.ndarray  # (8, C) of the linear classifier on the features' average
+    crop_px: int  # side of the aligned crop
+    to_crop: np.ndarray  # (2, 3), from px of the picture to px of the crop
 
 
 def to_face_frame(landmarks: np.ndarray) -> np.ndarray:
@@ -81,6 +92,7 @@ class AUModel:
     def __init__(self, session: Any, metadata: Metadata, info: ModelInfo) -> None:
         self._session = session
         self._inputs = metadata.inputs
+        self._spatial = metadata.spatial
         self.names: tuple[str, ...] = metadata.aus
         self.info = info
 
@@ -129,6 +141,30 @@ class AUModel:
 
     def predict(self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None = None) -> np.ndarray:
         """Intensities (N, K) float32, 0-5, of N faces: landmarks (478, 3) in pixels, crops as `crops` makes them."""
+        feed, count = self._feed(landmarks, crops)
+        if not count:
+            return np.zeros((0, len(self.names)), np.float32)
+        return np.clip(self._session.run(["intensity"], feed)[0], 0.0, MAX_INTENSITY)
+
+    def look(self, picture: np.ndarray, landmarks: np.ndarray) -> Seen | None:
+        """The expression of one face in one picture and the map behind it; None when the model has no spatial map.
+
+        `picture` (H, W, 3) uint8 RGB, `landmarks` (478, 3) in its pixels. A run of the network of its own, for the few
+        pictures that are shown.
+        """
+        crop = self._inputs.crop
+        if self._spatial is None or crop is None:
+            return None
+        aligned, to_crop = align(picture, landmarks, crop.size_px, crop.ied_px)
+        feed, _ = self._feed([landmarks], [aligned])
+        expression, features = self._session.run(["expression", "features"], feed)
+        weights = np.array(self._spatial.class_weights, np.float32)
+        return Seen(expression[0], features[0], weights, crop.size_px, to_crop)
+
+    def _feed(
+        self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None
+    ) -> tuple[dict[str, np.ndarray], int]:
+        """The inputs of the network, and how many faces there are."""
         feed: dict[str, np.ndarray] = {}
         count = 0
         if self.needs_landmarks:
@@ -143,9 +179,7 @@ class AUModel:
             count = len(crops)
             if count:
                 feed["crop"] = self._normalised(np.stack(crops))
-        if not count:
-            return np.zeros((0, len(self.names)), np.float32)
-        return np.clip(self._session.run(["intensity"], feed)[0], 0.0, MAX_INTENSITY)
+        return feed, count
 
     def _normalised(self, crops: np.ndarray) -> np.ndarray:
         crop = self._inputs.crop
@@ -196,7 +230,7 @@ def _session(path: Path, content: bytes, device: Device, threads: int) -> tuple[
 
 def _check_tensors(session: Any, metadata: Metadata, path: Path) -> None:
     """Raises ModelContract when names, types or shapes are not those of the contract."""
-    wanted: dict[str, tuple[str, list[int]]] = {}
+    wanted: dict[str, tuple[str, list[int | None]]] = {}
     if metadata.inputs.landmarks is not None:
         wanted["landmarks"] = ("tensor(float)", [LANDMARKS, 3])
     crop = metadata.inputs.crop
@@ -212,22 +246,34 @@ def _check_tensors(session: Any, metadata: Metadata, path: Path) -> None:
     outputs = {tensor.name: tensor for tensor in session.get_outputs()}
     if "intensity" not in outputs:
         raise ModelContract(f"AU model {path} has outputs {sorted(outputs)}: name the one with the AUs 'intensity'")
-    wanted["intensity"] = ("tensor(float)", [len(metadata.aus)])
-    for name, (element, shape) in wanted.items():
-        tensor = outputs[name] if name == "intensity" else got[name]
-        _check_tensor(tensor, element, shape, path)
+    told: dict[str, tuple[str, list[int | None]]] = {"intensity": ("tensor(float)", [len(metadata.aus)])}
+    if metadata.spatial is not None:
+        told["expression"] = ("tensor(float)", [len(LABELS)])
+        told["features"] = ("tensor(float)", [len(metadata.spatial.class_weights[0]), None, None])
+        missing = told.keys() - outputs.keys()
+        if missing:
+            raise ModelContract(
+                f"AU model {path} has outputs {sorted(outputs)}, its metadata names a spatial map: "
+                f"export {' and '.join(sorted(missing))} too, or leave `spatial` out"
+            )
+    for tensors, shapes in ((got, wanted), (outputs, told)):
+        for name, (element, shape) in shapes.items():
+            _check_tensor(tensors[name], element, shape, path)
 
 
-def _check_tensor(tensor: Any, element: str, shape: list[int], path: Path) -> None:
+def _check_tensor(tensor: Any, element: str, shape: list[int | None], path: Path) -> None:
+    """None in `shape` is any length."""
     batch, *rest = tensor.shape
     if isinstance(batch, int):
         raise ModelContract(
             f"AU model {path}: '{tensor.name}' takes batches of {batch} only: export it with a dynamic first axis"
         )
     # a symbolic axis may turn out right
-    fits = len(rest) == len(shape) and all(not isinstance(a, int) or a == b for a, b in zip(rest, shape, strict=True))
+    fits = len(rest) == len(shape) and all(
+        b is None or not isinstance(a, int) or a == b for a, b in zip(rest, shape, strict=True)
+    )
     if tensor.type != element or not fits:
         raise ModelContract(
             f"AU model {path}: '{tensor.name}' is {tensor.type} {tensor.shape}, the contract and its metadata say "
-            f"{element} [N, {', '.join(map(str, shape))}]"
+            f"{element} [N, {', '.join('any' if length is None else str(length) for length in shape)}]"
         )

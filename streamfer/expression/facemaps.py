@@ -1,10 +1,10 @@
 """What the network looked at in an event's apex picture, and where the event's AUs show: two pictures and their words.
 
-    maps = face_maps(event, seen, landmarks, crop_px, to_crop)     # the words, and the two maps on the crop
-    write(folder / "keyframes", maps, side_px)                     # <id>_cam.png, <id>_cues.png, <id>_maps.json
+    picture, landmarks = keyframes.apex(event)                      # keyframes.KeyFrames, while the frames are there
+    record(folder / "keyframes", event, picture, landmarks, model)  # <id>_cam.png, <id>_cues.png, <id>_maps.json
 
-Only for AU models that give a spatial map (`Seen`): expression probabilities, a feature map, and the weights of the
-linear classifier on its average. The CAM is the LayerCAM of the most probable expression (cam.py); the cues are the
+Only for AU models that give a spatial map (`action_units.model.Seen`): expression probabilities, a feature map, and the
+weights of the linear classifier on its average. The CAM is the LayerCAM of the most probable expression (cam.py); the cues are the
 regions of the AUs that the event was found by, with their sides (cues.py), not those of the expression's codebook:
 what is compared is where the network looked and where something was measured to move.
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from streamfer.expression import cam
 from streamfer.expression.cues import au_heatmap, au_heatmaps, landmarks68
 from streamfer.expression.regions import REGIONS
 from streamfer.records import LABELS, SCHEMA, Event, Label, from_json, to_json
+
+if TYPE_CHECKING:
+    from streamfer.action_units.model import AUModel, Seen
 
 CAM_FILE, CUES_FILE, WORDS_FILE = "{}_cam.png", "{}_cues.png", "{}_maps.json"
 
@@ -43,14 +46,6 @@ _SIZE = 56  # cells along a side of the maps: finer than any network's
 _NAMED, _NEAR_BEST = 3, 0.7  # at most so many places are named, each at least this share of the strongest
 _CAM_RGB, _CUES_RGB = (0, 114, 178), (0, 158, 115)  # Okabe & Ito: unlike skin, and apart for colour-blind eyes
 _MOST_ALPHA = 190  # the face stays visible underneath
-
-
-class Seen(NamedTuple):
-    """What a model with a spatial map says about one face."""
-
-    expression: np.ndarray  # (8,) probabilities in the order of LABELS
-    features: np.ndarray  # (C, h, w), over the whole aligned crop
-    weights: np.ndarray  # (8, C) of the linear classifier on the features' average
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +75,26 @@ class FaceMaps:
     to_picture: np.ndarray
 
 
-def face_maps(event: Event, seen: Seen, landmarks: np.ndarray, crop_px: int, to_crop: np.ndarray) -> FaceMaps:
-    """The maps of one face. `landmarks` (478, 3) in px of the key frame; `to_crop` (2, 3) from there to the crop."""
+def record(folder: Path, event: Event, picture: np.ndarray, landmarks: np.ndarray, model: AUModel) -> bool:
+    """Look at an apex picture (S, S, 3) with its landmarks (478, 3) and write its maps into `folder`, the key frames'.
+
+    False when the model has no spatial map. Raises OSError when the files cannot be written.
+    """
+    seen = model.look(picture, landmarks)
+    if seen is None:
+        return False
+    folder.mkdir(exist_ok=True)
+    write(folder, face_maps(event, seen, landmarks), len(picture))
+    return True
+
+
+def face_maps(event: Event, seen: Seen, landmarks: np.ndarray) -> FaceMaps:
+    """The maps of one face. `landmarks` (478, 3) in px of the picture that `seen` is of."""
     import cv2
 
     from streamfer.faces.align import transform
 
+    crop_px, to_crop = seen.crop_px, seen.to_crop
     best = int(np.argmax(seen.expression))
     small = cam.class_activation(seen.features[None], seen.weights, np.array([best]))
     shown = cam.normalised(cv2.resize(small[0], (_SIZE, _SIZE), interpolation=cv2.INTER_LINEAR))
