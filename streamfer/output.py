@@ -236,6 +236,13 @@ class OpenOutput:
         )
         self.signals = _signals(folder, config)
 
+    def maps(self, event: Event, apex: tuple[np.ndarray, np.ndarray] | None, model: AUModel) -> None:
+        """What the model looked at in the apex picture (and its landmarks), for models that can tell; before the event."""
+        if self._keep_pictures and apex is not None:
+            from streamfer.expression.facemaps import record
+
+            record(self._folder / files.KEYFRAMES, event, *apex, model)
+
     def event(self, event: Event, pictures: Sequence[tuple[KeyFrame, np.ndarray]]) -> None:
         """Pictures first, so that an event on disk always has them."""
         if self._keep_pictures and pictures:

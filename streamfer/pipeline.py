@@ -163,6 +163,7 @@ def _analyze(
                 if recogniser is not None and event.kind == "micro":
                     event = replace(event, recognised=recognise(recogniser, event, keyframes))
                 pictures = keyframes.of(event)
+                out.maps(event, keyframes.apex(event), model)
                 out.event(event, pictures)
                 progress.event(event)
                 if explainer is not None:

@@ -9,16 +9,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import streamfer
 from streamfer.action_units.contract import CropInput, Inputs, LandmarkInput, Metadata, Spatial, write_metadata
 from streamfer.action_units.model import AUModel
 from streamfer.errors import ModelContract
-from streamfer.expression.facemaps import read_words, record
+from streamfer.expression.facemaps import CAM_FILE, read_words, record
 from streamfer.faces.align import IBUG68, LEFT_INNER_EYE, RIGHT_INNER_EYE, align
 from streamfer.keyframes import KeyFrames
 from streamfer.records import LABELS, Box, Face, Frame, HeadPose, Quality
 from tests.test_expression_cues import FACE
 from tests.test_expression_facemaps import SMILE
 
+SAMPLE = Path(__file__).parents[1] / "samples/portrait.mp4"
 SIZE_PX = 56
 CROP = CropInput(size_px=SIZE_PX, ied_px=SIZE_PX / 4, dtype="uint8")
 WEIGHTS = np.zeros((8, 3), np.float32)
@@ -131,3 +133,14 @@ def test_from_frames_to_the_files_of_an_event(tmp_path: Path, model: AUModel) ->
     assert words is not None
     assert (words.expression, words.strongest[0], words.aus) == ("happiness", "left mouth corner", ("AU12_L",))
     assert words.agreement is not None and words.agreement > 0.7
+
+
+def test_the_whole_program_shows_what_such_a_model_looked_at(tmp_path: Path, model: AUModel) -> None:
+    options = {"action_units.model": model.info.path, "explain.backend": "none"}
+    analysis = streamfer.analyze(SAMPLE, tmp_path / "out", options=options)
+    assert analysis.events
+    for event in analysis.events:
+        words = read_words(analysis.folder / "keyframes", event)
+        assert words is not None and words.expression in LABELS, event.id
+        assert (analysis.folder / "keyframes" / CAM_FILE.format(event.id)).stat().st_size > 500
+    assert '"maps":{"cam":"keyframes/' in (analysis.folder / "report.html").read_text()
