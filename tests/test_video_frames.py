@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -170,3 +172,29 @@ def test_no_permission(tmp_path) -> None:
     folder.mkdir(mode=0)
     with pytest.raises(SourceUnreadable, match="permissions"):
         open_video(folder, Video(fps=25))
+
+
+def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path) -> None:
+    """10,000 pictures that would be 760 MB if they were kept: no more memory than for 500."""
+    (file,) = clips.frame_folder(tmp_path, [1], "{}.bmp")
+    peaks = []
+    for count in (500, 10_000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            os.link(file, folder / f"img{number}.bmp")
+        done = subprocess.run([sys.executable, "-c", PEAK, str(folder)], capture_output=True, text=True, check=True)
+        frames, peak_mb = map(int, done.stdout.split())
+        assert frames == count
+        peaks.append(peak_mb)
+    assert peaks[1] - peaks[0] < 40, peaks
+
+
+PEAK = """
+import resource, sys
+from streamfer.config import Video
+from streamfer.video import open_video
+with open_video(sys.argv[1], Video(fps=200)) as source:
+    frames = sum(1 for _ in source)
+print(frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
