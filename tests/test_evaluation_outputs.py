@@ -271,6 +271,8 @@ def test_a_submission_has_no_scores_to_choose_from(own: Path, tmp_path: Path, ca
     (tmp_path / "s.csv").write_text("vid,pred_onset,pred_offset,type\ns1_1,11,20,me\n")
     assert run("spotting", tmp_path / "s.csv", "--dataset", "own", "x", "--choose-score") == 2
     assert "a submission CSV has none" in capsys.readouterr().err
+    assert run("apex", tmp_path / "s.csv", "--dataset", "own", "x") == 2
+    assert "neither apexes nor classes" in capsys.readouterr().err
 
 
 def test_spotting_counts_agree_with_the_library(own: Path) -> None:

@@ -71,7 +71,7 @@ def spotting(
     from streamfer.evaluation import reports
     from streamfer.evaluation.submission import log_lines, write_csv
 
-    compared = _compared(dataset, out, partial)
+    compared = _compared(dataset, out, partial, submission=True)
     thresholds = _thresholds(compared, min_score, choose_score, iou, iou_mode)
     report, result = reports.spotting(compared, thresholds, iou, iou_mode)
     if csv_path is not None:
@@ -223,12 +223,17 @@ def _load(dataset: tuple[str, str]) -> Any:
     return datasets.load(name, Path(path))
 
 
-def _compared(dataset: tuple[str, str], out: Path, partial: bool) -> Compared:
+def _compared(dataset: tuple[str, str], out: Path, partial: bool, submission: bool = False) -> Compared:
+    from streamfer.errors import UsageError
     from streamfer.evaluation.outputs import compare, compare_spots
     from streamfer.evaluation.submission import read_csv
 
     loaded = _load(dataset)
-    return compare_spots(loaded, read_csv(out)) if out.suffix.lower() == ".csv" else compare(loaded, out, partial)
+    if out.suffix.lower() != ".csv":
+        return compare(loaded, out, partial)
+    if not submission:
+        raise UsageError(f"{out}: a submission has neither apexes nor classes nor AUs; give the folder of results")
+    return compare_spots(loaded, read_csv(out))
 
 
 def _thresholds(compared: Compared, minimum: float, choose: bool, iou: float, mode: Any) -> Thresholds:

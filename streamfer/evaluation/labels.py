@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from streamfer.datasets.records import Annotation, Dataset
 
 
+_Row = tuple[str, dict[int, float], dict[int, float], dict[int, float]]
+"""Person, then by AU: predicted intensity, true presence, true intensity."""
+
 # ---------------------------------------------------------------------------------------------- classes
 
 
@@ -89,7 +92,7 @@ def composite_answers(
 
 def au_table(compared: Compared, only: Sequence[int] | None = None, frames: bool = False) -> tuple[AUTable, list[str]]:
     """One row per annotated interval whose AUs can be read, and what is to be said about the others."""
-    rows: list[tuple[str, dict[int, float], dict[int, float], dict[int, float]]] = []
+    rows: list[_Row] = []
     unread = 0
     for clip in compared.clips:
         for spot, note in zip(clip.truths, clip.annotations, strict=True):
@@ -105,13 +108,13 @@ def au_table(compared: Compared, only: Sequence[int] | None = None, frames: bool
     aus = tuple(only) if only is not None else tuple(au for au in named if au in facs.UNITS)
     if not aus:
         raise UsageError(f"{compared.dataset}: its annotations name no action unit that FACS has")
-    intensity = _array([known for *_, known in rows], aus, math.nan)
+    intensity = _true_intensity(rows, aus)
     notes = [f"{unread} annotations whose action units are unknown are left out"] if unread else []
     table = AUTable(
         aus, tuple(who for who, *_ in rows),
         _array([predicted for _, predicted, _, _ in rows], aus, 0.0),
         _array([present for _, _, present, _ in rows], aus, 0.0),
-        None if np.isnan(intensity).all() else intensity,
+        intensity,
     )  # fmt: skip
     return table, notes
 
@@ -162,6 +165,15 @@ def _from_frames(clip: Found, spot: Spot) -> dict[int, float]:
             highest = inside[name].max()
             found[number] = max(found[number], 0.0 if math.isnan(highest) else float(highest))
     return found
+
+
+def _true_intensity(rows: Sequence[_Row], aus: Sequence[int]) -> np.ndarray | None:
+    """(N, K): the letter where there is one, 0 where the AU is absent, else NaN. None when no letter was ever written."""
+    letters = _array([known for *_, known in rows], aus, math.nan)
+    if np.isnan(letters).all():
+        return None
+    absent = _array([present for _, _, present, _ in rows], aus, 0.0) == 0
+    return np.where(np.isnan(letters).all(axis=0), math.nan, np.where(absent, 0.0, letters))
 
 
 def _is_whole_au(column: str) -> bool:
