@@ -244,6 +244,23 @@ def test_apex_command(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told["macro", "ap_50_95"] == 1
 
 
+def test_strs_command(own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from streamfer.evaluation import labels
+
+    monkeypatch.setattr(labels, "truth_class", lambda dataset, scheme: {"disgust": "negative"}.get)
+    monkeypatch.setattr(labels, "given_class", lambda scheme: lambda e: "negative" if e.result.cot.label == "disgust" else None)
+    assert run("strs", own, "--dataset", "own", "x", "--json") == 0
+    text = capsys.readouterr().out
+    told = scores(text)
+    assert told["", "f1_spot"] == 0.5  # TP 1 FP 1 FN 1, macro-expressions apart
+    assert told["", "strs"] == 0.5  # the spotted one is called right
+    assert json.loads(text)["confusion"] == [[1, 0]]
+    assert run("strs", own, "--dataset", "own", "x", "--official", "--min-score", "0.5") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "its errors included" in said
+    assert "TP 1 FP 0 FN 0" in said  # the script forgets subject 2, for whom nothing was predicted
+
+
 def test_recognition_of_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "log").write_text("casme2 sub01\nEP02_01f 1 1\nsamm 6\n006_1_2 0 0\nsmic s01\ns01_ne_01 0 1\n")
     assert run("recognition", tmp_path / "log", "--json") == 0

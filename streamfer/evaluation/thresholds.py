@@ -35,10 +35,10 @@ class Thresholds:
 
 def fixed(compared: Compared, minimum: float = 0.0) -> Thresholds:
     """The same least score for everybody."""
-    all_of_them = {"micro": minimum, "macro": minimum}
+    all_of_them: dict[Kind, float] = dict.fromkeys(KINDS, minimum)
     what = "every event counts" if minimum == 0 else f"events with a score of {minimum:g} or more count"
     return Thresholds(
-        {clip.person: dict(all_of_them) for clip in compared.clips},  # type: ignore[arg-type]
+        dict.fromkeys((clip.person for clip in compared.clips), all_of_them),
         f"fixed threshold, {what}; nothing was chosen on these clips by this command",
     )
 
