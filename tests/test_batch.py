@@ -242,6 +242,14 @@ def test_usable_cores_are_at_most_the_share(monkeypatch: pytest.MonkeyPatch) -> 
     assert usable_cores() == whole
 
 
+def test_a_name_of_ones_own_is_for_one_source(data: Dataset, tmp_path: Path) -> None:
+    paths = [data.clips[1].path, data.clips[2].path]
+    options = ("--fps", FPS, "-o", tmp_path, "--backend", "none", "--to", "csv", "--quiet", "--set", "output.name=mine")
+    code, _, errors = run_cli("analyze", *paths, *options)
+    assert code == 2 and "output.name gives one folder to 2 sources" in errors
+    assert run_cli("analyze", paths[0], *options)[0] == 0 and (tmp_path / "mine/run.json").exists()
+
+
 def _end(code: int, fatal: bool = False) -> ClipEnd:
     return ClipEnd(ClipJob("s", "c", "/p", 25.0), code, fatal=fatal)
 

@@ -47,6 +47,15 @@ def test_memory_is_bounded_and_recent_moments_stay_exact() -> None:
     assert [key.frame for key, _ in ring.of(event(4985, 4990, 4999))] == [4985, 4990, 4999]
 
 
+def test_onset_and_apex_are_two_pictures_or_none() -> None:
+    ring = KeyFrames(keep_s=10, image_px=64)
+    assert ring.onset_and_apex(event(0, 1, 2)) == []
+    for i in range(20):
+        ring.push(frame(i), face())
+    assert [int(image[30, 30, 0]) for image, _ in ring.onset_and_apex(event(10, 14, 20))] == [10, 14]
+    assert ring.onset_and_apex(event(30, 34, 40)) == [], "the nearest picture of both is the same"
+
+
 def test_forgotten_track_has_no_pictures() -> None:
     ring = KeyFrames(keep_s=1, image_px=64)
     ring.push(frame(0), face())
