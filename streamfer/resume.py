@@ -123,9 +123,12 @@ class Resume:
 
 
 def _chunks(path: Path) -> Iterator[pd.DataFrame]:
-    from streamfer.reporting.faces_csv import read_chunks
+    """The rows in parts; none of a file whose run was killed before its header or its second frame was written."""
+    from streamfer.reporting.faces_csv import header, read_chunks
 
-    return read_chunks(path)
+    if header(path) == [""]:
+        return
+    yield from (chunk for chunk in read_chunks(path) if len(chunk))
 
 
 def _overlap(a: Box, b: Box) -> float:

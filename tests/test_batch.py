@@ -18,6 +18,7 @@ import pytest
 
 from streamfer import datasets
 from streamfer.batch import ClipEnd, ClipJob, processes, run_dataset
+from streamfer.batch.clip import ClipRunner
 from streamfer.batch.run import exit_code
 from streamfer.config import Config, load
 from streamfer.datasets.records import Clip, Dataset
@@ -167,6 +168,19 @@ def test_a_finished_clip_is_not_done_again(copy: Path, data: Dataset) -> None:
     ]  # fmt: skip
     assert {path: path.stat().st_mtime_ns for path in (copy / "sub01_EP01").rglob("*")} == before
     assert [end.exit_code for end in ends] == [0, 0, 3, 4] and "16 of 24" in ends[3].message
+
+
+@pytest.mark.parametrize("lines", [0, 0.5, 1, 2], ids=["nothing", "half-a-header", "header", "one-row"])
+def test_a_run_killed_at_its_first_frames_is_gone_on_with(copy: Path, one: Path, data: Dataset, lines: float) -> None:
+    folder = copy / "sub01_EP02"
+    run = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**run, "status": "running", "exit_code": None}))
+    rows = (folder / "faces.csv").read_text().splitlines(keepends=True)
+    (folder / "faces.csv").write_text(rows[0][:40] if lines == 0.5 else "".join(rows[: int(lines)]))
+    with ClipRunner(config(copy), "resume", "") as runner:
+        end = runner.run(ClipJob.of(data.clips[1]))
+    assert (end.exit_code, end.message) == (0, "")
+    assert (folder / "faces.csv").read_bytes() == (one / "sub01_EP02/faces.csv").read_bytes()
 
 
 def test_results_that_are_there_are_not_touched_unasked(copy: Path, data: Dataset) -> None:
