@@ -1,7 +1,8 @@
 """The one loop: a source in, its output folder out. Read `analyze_source` from top to bottom.
 
     decode            own thread   Frame                        streamfer.video
-    follow faces      own thread   Seen: tracks, pose, quality  streamfer.faces
+    look for faces    own thread   landmarks, scene cuts        streamfer.faces
+    follow them       here         tracks, pose, quality        streamfer.faces
     measure           here         AU intensities, region flow  streamfer.action_units, streamfer.screening.flow
     hold              here         until every face of a frame is known to be somebody (about a second)
     screen            here         events                       streamfer.screening
@@ -26,7 +27,7 @@ from streamfer.action_units.baseline import Baseline
 from streamfer.action_units.model import AUModel
 from streamfer.config import Config
 from streamfer.errors import EXIT_DONE, EXIT_INTERRUPTED, SourceDamaged
-from streamfer.faces.follower import Follower, Seen
+from streamfer.faces.follower import Follower, Looked
 from streamfer.faces.people import Gallery, People
 from streamfer.keyframes import KeyFrames
 from streamfer.progress import Progress
@@ -170,7 +171,8 @@ def _analyze(
                     explainer.submit(event, pictures)
 
         frames = ahead(source, config.video.queue_frames, "decode")
-        followed = ahead(follow(frames, follower, people, out), config.video.queue_frames, "faces")
+        looked = ahead(look(frames, follower, resume.warm_from_s), config.video.queue_frames, "look")
+        followed = follow(looked, follower, people, out)
         try:
             for seen in followed:
                 hold.decide(seen.persons)
@@ -197,7 +199,7 @@ def _analyze(
             out.warn(str(error))
             code = error.exit_code
         finally:  # the threads first, then what they use: networks are not freed by themselves
-            followed.close()
+            looked.close()
             frames.close()
             follower.close()
         if code != EXIT_INTERRUPTED:
@@ -211,8 +213,15 @@ def _analyze(
         return code
 
 
-def follow(frames: Iterable[Frame], follower: Follower, people: People, out: OpenOutput) -> Iterator[Followed]:
-    """Faces of every frame from where the analysis starts, each with what became known about its people."""
+def look(frames: Iterable[Frame], follower: Follower, from_s: float) -> Iterator[Looked]:
+    """Landmarks of every frame from where the analysis starts."""
+    for frame in frames:
+        if frame.time_s >= from_s:
+            yield follower.look(frame)
+
+
+def follow(looked: Iterable[Looked], follower: Follower, people: People, out: OpenOutput) -> Iterator[Followed]:
+    """Faces of every frame, each with what became known about its people."""
     resume = out.resume
     undecided: set[int] = set()
 
@@ -221,15 +230,13 @@ def follow(frames: Iterable[Frame], follower: Follower, people: People, out: Ope
         undecided.difference_update(known)
         return known
 
-    for frame in frames:
-        if frame.time_s < resume.warm_from_s:
-            continue
-        seen: Seen = follower.push(frame)
-        out.save_people(people.gallery)  # here, because this is the thread that changes the gallery
+    for found in looked:
+        seen = follower.follow(found)
+        out.save_people(people.gallery)
         undecided.update(face.track for face in seen.faces)
         known = decisions()
-        faces, renamed = resume.same_tracks(frame, seen.faces, known)
-        yield Followed(frame, faces, tuple(renamed.get(t, t) for t in seen.ended_tracks), known)
+        faces, renamed = resume.same_tracks(found.frame, seen.faces, known)
+        yield Followed(found.frame, faces, tuple(renamed.get(t, t) for t in seen.ended_tracks), known)
     follower.flush()
     yield Followed(None, (), (), decisions())
 

@@ -56,7 +56,7 @@ class Analyst:
 
     def __enter__(self) -> Analyst:
         self._model, self._recogniser = load_model(self._config), load_recogniser(self._config)
-        self._stack.enter_context(one_opencv_thread())
+        self._stack.enter_context(one_thread_each())
         self._explainer = self._stack.enter_context(Explainer(self._config))
         return self
 
@@ -174,14 +174,18 @@ def _folders(paths: Sequence[Path], config: Config) -> Iterator[tuple[Path, Path
 
 
 @contextlib.contextmanager
-def one_opencv_thread() -> Iterator[None]:
-    """The stages have threads of their own; OpenCV's pool would only take turns with them on the same cores."""
+def one_thread_each() -> Iterator[None]:
+    """The stages have threads of their own; the pools of OpenCV and of NumPy's BLAS would only take turns with them on
+    the same cores. OpenBLAS's idle threads spin: they alone took a third of the processor's time (benchmarks/LOG.md)."""
     import cv2
+    import numpy  # noqa: F401  the limit holds for the libraries that are loaded
+    from threadpoolctl import threadpool_limits
 
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         cv2.setNumThreads(before)
 

@@ -5,8 +5,11 @@
         seen = follower.push(frame)      # faces of this frame; `person` is "" while undecided
     last = follower.flush()              # ends all tracks, decides who is left
 
+`push` is `look` (the networks: cuts and landmarks) and then `follow` (everything else). The two share nothing but
+what `look` returns, so each may run in a thread of its own, frames in order.
+
 `person_of(track)` tells a person as soon as it is known, also for frames pushed before. A scene cut or a new segment
-of the source ends all tracks. One follower follows one source; it is not shared between threads.
+of the source ends all tracks. One follower follows one source.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streamfer.faces.cuts import CutDetector
-from streamfer.faces.landmarks import LandmarkFinder, open_landmarks
+from streamfer.faces.landmarks import LandmarkFinder, Mesh, open_landmarks
 from streamfer.faces.people import UNKNOWN, People
 from streamfer.faces.pose import head_pose
 from streamfer.faces.quality import QualityJudge
@@ -26,6 +29,15 @@ from streamfer.records import Box, Face, Frame
 
 if TYPE_CHECKING:
     from streamfer.config import Faces
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The faces of one frame, before it is known whose they are."""
+
+    frame: Frame
+    meshes: list[Mesh]
+    cut: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +62,8 @@ class Follower:
         self._judge = QualityJudge(options)
         self._people = people
         self._lost_s = options.lost_s
-        self._last: Frame | None = None
+        self._segment: int | None = None  # of the last frame looked at
+        self._time_s: float | None = None  # of the last frame followed
 
     @property
     def merges(self) -> list[dict[str, Any]]:
@@ -59,15 +72,25 @@ class Follower:
 
     def seed(self, next_track: int) -> None:
         """Before the first frame of a resumed run: its tracks are numbered from here."""
-        if self._last is not None:
+        if self._segment is not None:
             raise ValueError("seed() comes before the first frame")
         self._tracker = Tracker(self._lost_s, next_track)
 
     def push(self, frame: Frame) -> Seen:
+        return self.follow(self.look(frame))
+
+    def look(self, frame: Frame) -> Looked:
+        """Whether the frame begins a new shot, and the landmarks of its faces."""
         cut = self._is_new_shot(frame)
-        ended = self._end_shot() if cut else []
-        self._last = frame
-        meshes = self._landmarks.find(frame)
+        if cut:
+            self._landmarks.reset()
+        return Looked(frame, self._landmarks.find(frame), cut)
+
+    def follow(self, looked: Looked) -> Seen:
+        """Whose faces they are, with pose and quality. Frames come in the order in which they were looked at."""
+        frame, meshes = looked.frame, looked.meshes
+        ended = self._end_shot() if looked.cut else []
+        self._time_s = frame.time_s
         tracks, lost = self._tracker.update(frame.time_s, [mesh.points for mesh in meshes])
         self._end(lost, frame.time_s)
         height, width = frame.image.shape[:2]
@@ -78,7 +101,7 @@ class Follower:
             faces.append(Face(track, UNKNOWN, _box(mesh.points), mesh.points, pose, quality, mesh.score))
         self._people.see(frame.time_s, [(f.track, frame.image, f.landmarks, f.quality) for f in faces])
         named = tuple(_named(face, self._people.person_of(face.track) or UNKNOWN) for face in faces)
-        return Seen(frame.index, frame.time_s, frame.segment, named, cut, (*ended, *lost))
+        return Seen(frame.index, frame.time_s, frame.segment, named, looked.cut, (*ended, *lost))
 
     def person_of(self, track: int) -> str | None:
         """None = undecided yet, "" = over and unknown."""
@@ -92,16 +115,15 @@ class Follower:
         self._landmarks.close()
 
     def _is_new_shot(self, frame: Frame) -> bool:
-        if self._last is not None and frame.segment != self._last.segment:
+        reconnected = self._segment is not None and frame.segment != self._segment
+        self._segment = frame.segment
+        if reconnected:
             self._cuts.reset()
-            self._cuts.is_cut(frame.image, frame.time_s)
-            return True
-        return self._cuts.is_cut(frame.image, frame.time_s)
+        return self._cuts.is_cut(frame.image, frame.time_s) or reconnected
 
     def _end_shot(self) -> list[int]:
-        self._landmarks.reset()
         ended = self._tracker.end_all()
-        self._end(ended, self._last.time_s if self._last is not None else 0.0)
+        self._end(ended, self._time_s or 0.0)
         return ended
 
     def _end(self, tracks: list[int], time_s: float) -> None:

@@ -36,6 +36,8 @@ class Roi(NamedTuple):
     angle: float  # radians, clockwise in the picture
 
 
+# the graph runs in the thread that asks: handing each question to a pool and back costs more than it brings
+_HERE = 'executor { name: "" type: "ApplicationThreadExecutor" }'
 _DETECTOR_GRAPH = """
 input_stream: "image"
 output_stream: "detections"
@@ -66,7 +68,7 @@ class _Graph:
         self._creator, self._format = mp.packet_creator, mp.ImageFormat.SRGB
         self._got: dict[str, Any] = {}
         self._step = 0
-        self._graph = calculator_graph.CalculatorGraph(graph_config=text)
+        self._graph = calculator_graph.CalculatorGraph(graph_config=_HERE + text)
         for name in outputs:
             self._graph.observe_output_stream(name, self._got.__setitem__, True)
         self._graph.start_run(side)

@@ -141,6 +141,8 @@ class BriefScan:
     def _settle(self, seen_s: float) -> list[tuple[Bump, ...]]:
         """Decide the local maxima that can no longer be topped; return the complete ones, both halves together."""
         limit = seen_s - APART_S
+        if limit <= self._settled:
+            return []  # nothing was looked at since
         for half, points in enumerate(self._points):
             apexes = np.array([point.apex_s for point in points])
             fits = np.array([point.fit for point in points])

@@ -82,7 +82,8 @@ _RIDGE = np.diag([0.0, 0.0, 1e-3, 1e-3, 1e-2, 1e-2, 1e-2, 1e-2])  # turn and nod
 _U, _V = np.zeros((7, 8)), np.zeros((7, 8))
 _U[[0, 1, 2, 3, 4, 5], [0, 2, 3, 4, 6, 7]] = 1, 1, -1, 1, 1, 1
 _V[[0, 2, 1, 3, 5, 6], [1, 2, 3, 5, 6, 7]] = 1, 1, 1, 1, 1, 1
-_UV = np.stack([_U, _V])  # (2, 7, 8)
+_UV = np.concatenate([_U, _V], axis=1)  # (7, 16): both rows of a point at once
+_SURE = np.flatnonzero(_PRIOR > 0.5)
 
 
 @dataclass(slots=True)
@@ -176,7 +177,7 @@ def upright_transform(landmarks: np.ndarray) -> np.ndarray:
 
 
 def fit_rigid(
-    points: np.ndarray, depth: np.ndarray, moved: np.ndarray, prior: np.ndarray = _PRIOR, rounds: int = 4
+    points: np.ndarray, depth: np.ndarray, moved: np.ndarray, rounds: int = 4
 ) -> tuple[tuple[float, ...], np.ndarray, float]:
     """The rigid head motion in `moved` (N, 2) at `points` (N, 2) with `depth` (N,), all in IED.
 
@@ -184,24 +185,19 @@ def fit_rigid(
     points with a prior weight above one half (robust sigma, IED). Two more numbers, the bend of the field under
     perspective (x², xy and xy, y²), are fitted and not returned: they took a quarter off the error on a shaking head.
     """
-    x, y = points[:, 0], points[:, 1]
-    base = np.stack([np.ones(len(points)), x, y, depth, x * x, x * y, y * y], axis=1)  # (N, 7)
-    weight = prior.astype(np.float64)
-    sure = np.flatnonzero(prior > 0.5)
-    middle = len(sure) // 2
-    rest = moved
-    misfit = 0.0
-    solution = np.zeros(8)
+    x, y, n = points[:, 0], points[:, 1], len(points)
+    base = np.stack([np.ones(n), x, y, depth, x * x, x * y, y * y], axis=1)  # (N, 7)
+    both = (base @ _UV).reshape(2 * n, 8)  # u of a point, then its v
+    target = moved.reshape(2 * n).astype(np.float64)
+    weight = _PRIOR
+    middle = len(_SURE) // 2
     for _ in range(rounds):
-        weighted = (base * weight[:, None]).T
-        gram, right = weighted @ base, weighted @ moved
-        solution = np.linalg.solve(
-            _U.T @ gram @ _U + _V.T @ gram @ _V + _RIDGE, _U.T @ right[:, 0] + _V.T @ right[:, 1]
-        )
-        rest = moved - base @ (_UV @ solution).T
+        weighted = (both * np.repeat(weight, 2)[:, None]).T
+        solution = np.linalg.solve(weighted @ both + _RIDGE, weighted @ target)
+        rest = (target - both @ solution).reshape(n, 2)
         size = np.hypot(rest[:, 0], rest[:, 1])
-        misfit = max(1.4826 * float(np.partition(size[sure], middle)[middle]), 2e-4)
-        weight = prior * np.maximum(1 - (size / (4 * misfit)) ** 2, 0.0) ** 2 + 1e-9
+        misfit = max(1.4826 * float(np.partition(size[_SURE], middle)[middle]), 2e-4)
+        weight = _PRIOR * np.maximum(1 - (size / (4 * misfit)) ** 2, 0.0) ** 2 + 1e-9
     return tuple(float(value) for value in solution[:6]), rest, misfit
 
 

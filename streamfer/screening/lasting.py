@@ -36,6 +36,7 @@ MIN_HEIGHT_IED = 0.015
 MIN_FIT = 1.2
 OVERLAP = 0.4  # two candidates are the same action when they share so much of the shorter one
 DECISION_S = MARGIN_S + SETTLE_S + HOP_S  # from an offset to its event
+_MEMBERS_XY = np.repeat(MEMBERS.T, 2, axis=0)  # (2R, G) of the x and y of every region
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,9 @@ class _Bank:
     knots_s: np.ndarray  # (J, 4) onset, apex, release, offset against the end of the window
     units: np.ndarray  # (J, W)
     heights: np.ndarray  # (J,)
-    drift: np.ndarray  # (J, 1, W) level only: with a slope free, half of a long rise would pass for a bump
+    level: np.ndarray  # (J, W) unit vectors; level only: with a slope free, half of a long rise would pass for a bump
     inside: np.ndarray  # (J, W) 0/1
+    floor: np.ndarray  # (J, G) energy of the noise
 
 
 @lru_cache(maxsize=1)
@@ -58,19 +60,20 @@ def _bank() -> _Bank:
     for rise, hold, fall in product(RISES_S, HOLDS_S, FALLS_S):
         if SHORTEST_S <= rise + hold + fall <= LONGEST_S and 0.2 <= rise / fall <= 4:
             knots.append((-MARGIN_S - fall - hold - rise, -MARGIN_S - fall - hold, -MARGIN_S - fall, -MARGIN_S))
-    units, heights, drifts, inside = [], [], [], []
+    units, heights, levels, inside = [], [], [], []
     for shape in knots:
         within = (at >= shape[0] - MARGIN_S - 1e-9).astype(float)
-        basis = (within / np.linalg.norm(within))[None]
+        level = within / np.linalg.norm(within)
         curve = peaks.plateau(at, *shape)
-        curve = curve - basis.T @ (basis @ curve)
+        curve = curve - level * (level @ curve)
         norm = float(np.linalg.norm(curve))
         units.append(curve / norm)
         heights.append(1 / norm)
-        drifts.append(basis)
+        levels.append(level)
         inside.append(within)
+    floor = np.sum(inside, axis=1)[:, None] * NOISE_IED**2 * SIZES
     return _Bank(
-        width, np.array(knots), np.array(units), np.array(heights), np.array(drifts), np.array(inside)
+        width, np.array(knots), np.array(units), np.array(heights), np.array(levels), np.array(inside), floor
     )
 
 
@@ -89,6 +92,7 @@ class LastingScan:
         self._moves = moves
         self._start_s = start_s
         self._next = int(np.ceil((start_s + SHORTEST_S + MARGIN_S) * GRID_HZ))
+        self._settled_s = -np.inf
         self._pending: tuple[list[_Candidate], list[_Candidate]] = ([], [])
         self._told: tuple[list[_Candidate], list[_Candidate]] = ([], [])
 
@@ -116,13 +120,10 @@ class LastingScan:
             offset = index - indices[0]
             window = values[offset : offset + bank.width]
             window = window - window.mean(axis=0)
-            level = np.einsum("jbw,wc->jbc", bank.drift, window)
-            energy = bank.inside @ window**2 - (level**2).sum(axis=1)  # (J, 2R)
-            explained = (bank.units @ window) ** 2
-            by_region = explained.reshape(len(explained), -1, 2).sum(axis=2) @ MEMBERS.T  # (J, G)
-            total = energy.reshape(len(energy), -1, 2).sum(axis=2) @ MEMBERS.T
-            floor = bank.inside.sum(axis=1)[:, None] * NOISE_IED**2 * SIZES
-            fit = by_region / (np.maximum(total - by_region, 0.0) + floor)
+            energy = bank.inside @ window**2 - (bank.level @ window) ** 2  # (J, 2R)
+            by_region = (bank.units @ window) ** 2 @ _MEMBERS_XY  # (J, G)
+            total = energy @ _MEMBERS_XY
+            fit = by_region / (np.maximum(total - by_region, 0.0) + bank.floor)
             height = np.sqrt(by_region / SIZES) * bank.heights[:, None]
             end_s = index / GRID_HZ
             begins = end_s + bank.knots_s[:, 0] >= self._start_s + SETTLING_S
@@ -150,6 +151,9 @@ class LastingScan:
     def _settle(self, seen_s: float) -> list[tuple[Bump, ...]]:
         """Candidates that can no longer be topped, each with its partner in the other half of the face."""
         out: list[tuple[Bump, ...]] = []
+        if seen_s <= self._settled_s:
+            return out  # nothing was looked at since
+        self._settled_s = seen_s
         for half in (UPPER, LOWER):
             for ripe in [c for c in self._pending[half] if c.knots_s[3] + MARGIN_S + SETTLE_S <= seen_s]:
                 if ripe not in self._pending[half]:
