@@ -136,6 +136,17 @@ def test_samples_and_what_is_left_out(imitation, tmp_path, caplog) -> None:
     assert "1 not used, casme2: no face" in caplog.text
 
 
+def test_other_data_sets_go_by_the_three_class_scheme(imitation, tmp_path) -> None:
+    """A long video with two expressions gives two samples; macro-expressions and other emotions none."""
+    clip = imitation.clips[0]
+    written = (("micro", "happiness"), ("macro", "happiness"), ("micro", "others"), ("micro", "disgust"))
+    notes = tuple(Annotation("1", "long", kind, 0, 2, 2, emotion) for kind, emotion in written)  # type: ignore[arg-type]
+    own = Dataset("mine", imitation.root, (Clip("mine", "1", "long", clip.path, 200.0, notes),))
+    data = read_samples([own], tmp_path)
+    assert [(s.clip, s.label) for s in data.samples] == [("long#1", 1), ("long#3", 0)]
+    assert data.left_out == {"mine: its emotion is none of the three classes": 1}
+
+
 def test_nothing_to_learn_from(imitation, tmp_path) -> None:
     with pytest.raises(UsageError, match="dataset check"):
         read_samples([Dataset("casme2", imitation.root, imitation.clips[-1:])], tmp_path)
