@@ -305,7 +305,8 @@ def test_what_concerns_all_clips_is_told_once(
 
 
 def test_the_command(data: Dataset, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "load", lambda name, path: data if (name, path) == ("planted", data.root) else None)
+    monkeypatch.setattr(datasets, "load", lambda name, path: data if (name, path) == ("planted", data.root) else None,
+                        raising=False)  # fmt: skip
     options = ("--backend", "none", "--to", "csv", "--resume", "--processes", "1")
     code, out, errors = run_cli("analyze", "--dataset", "planted", data.root, "-o", copy, *options)
     assert code == 3 and out.split() == [str(copy / "dataset.csv"), str(copy / "events.csv")]
