@@ -22,6 +22,7 @@ _COMMANDS = {
     "dead": "List jobs that failed for good, or try them again.",
     "doctor": "Check this machine and name every automatic choice.",
     "config": "Show every option, its value and where it comes from.",
+    "dataset": "Check a micro-expression data set, or make an imitation of one.",
     "evaluate": "Score what was found in a data set by the field's protocols.",
     "train": "Train the bundled models again.",
 }
