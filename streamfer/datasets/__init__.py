@@ -11,6 +11,8 @@ traps and their sources: docs/datasets.md. `published.py` holds what a data set 
 from __future__ import annotations
 
 import importlib
+import json
+from dataclasses import replace
 from pathlib import Path
 
 from streamfer.datasets import emotions
@@ -26,6 +28,7 @@ LOADERS: dict[str, str] = {
     "mmew": "others:mmew", "4dme": "others:four_dme", "dfme": "others:dfme", "plain": "plain:plain",
 }  # fmt: skip
 """Name -> module:function."""
+FPS_FILE = "fps.json"
 ALIASES = {
     "casmeii": "casme2", "casme1": "casme", "casmei": "casme", "casme^2": "casme_sq", "cas(me)^2": "casme_sq",
     "casme_squared": "casme_sq", "cas(me)2": "casme_sq", "casme3": "casme3a", "cas(me)^3": "casme3a", "sammlv": "samm_lv",
@@ -49,7 +52,23 @@ def load(name: str, path: str | Path) -> Dataset:
     if not clips:
         why = f"; {len(remarks)} rows were dropped, first: {remarks[0].message}" if remarks else ""
         raise SourceMissing(f"{root}: holds no clip of {known}{why}")
-    return Dataset(known, root, clips, remarks)
+    return _resampled(Dataset(known, root, clips, remarks))
+
+
+def _resampled(dataset: Dataset) -> Dataset:
+    """A copy of a data set at another frame rate says so in fps.json ({"fps": 60}) in its root."""
+    path = dataset.root / FPS_FILE
+    if not path.is_file():
+        return dataset
+    try:
+        fps = float(json.loads(path.read_text(encoding="utf-8"))["fps"])
+        if not 0 < fps <= 10_000:
+            raise ValueError(fps)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise UsageError(f'{path}: should hold {{"fps": number}} ({type(error).__name__}: {error})') from None
+    remark = Remark("noted", "fps_file", FPS_FILE, None, f"{fps:g} frames a second, instead of the published rate")
+    clips = tuple(replace(clip, fps=fps) for clip in dataset.clips)
+    return replace(dataset, clips=clips, remarks=(*dataset.remarks, remark))
 
 
 def canonical(name: str) -> str:
