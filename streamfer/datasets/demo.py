@@ -114,13 +114,16 @@ _SIDE = {"both": "", "left": "L", "right": "R"}
 def _plan(layout: Layout, times: np.ndarray, seed: int, amplitude: float) -> Plan:
     tools = _samples()
     wish = tools["Wish"]((amplitude,), layout.micro, layout.macro, blinks=layout.macro > 0, gap_s=0.6)
-    return tools["plan"](times, wish, seed)  # type: ignore[no-any-return]
+    return tools["plan"](times, wish, seed)
 
 
 def _pictures(chosen: Plan, times: np.ndarray, subject: int, keep: range) -> Iterator[np.ndarray]:
+    from streamfer.faces.networks import quiet
+
     tools = _samples()
     zoom = _ZOOMS[(subject - 1) % len(_ZOOMS)]
-    person = tools["Portrait"](tools["astronaut"](), WIDTH, HEIGHT, FACE_PX * zoom, subject, mirror=subject % 2 == 0)
+    with quiet():
+        person = tools["Portrait"](tools["astronaut"](), WIDTH, HEIGHT, FACE_PX * zoom, subject, mirror=subject % 2 == 0)
     head = tools["Head"](chosen.head, chosen.seed)
     camera = tools["Camera"]((WIDTH, HEIGHT), 1.0, 0.0, chosen.seed)
     for index in keep:
