@@ -65,13 +65,14 @@ class Output:
         self._what = what
         self._command = command
 
-    def is_complete(self, info: SourceInfo, config: Config) -> bool:
-        """True when an earlier run has finished this very analysis and `resume` may leave it as it is."""
+    def finished(self, info: SourceInfo, config: Config) -> int | None:
+        """The exit code with which an earlier run finished this very analysis, so that `resume` may leave it as it is;
+        None when there is something to do."""
         run = self._earlier()
         if self._what != "resume" or run is None:
-            return False
+            return None
         self._check_same(run, info, config)
-        return run.get("status") in ("done", "damaged")
+        return {"done": EXIT_DONE, "damaged": EXIT_SOURCE_DAMAGED}.get(run.get("status", ""))
 
     @contextlib.contextmanager
     def open(self, info: SourceInfo, counts: SourceCounts, model: AUModel, config: Config) -> Iterator[OpenOutput]:

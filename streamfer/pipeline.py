@@ -97,9 +97,10 @@ def analyze_source(
     progress = progress or Progress()
     stop = stop or threading.Event()
     with open_video(path, config.video) as source:
-        if output.is_complete(source.info, config):
+        code = output.finished(source.info, config)
+        if code is not None:
             log.info("%s: done before, left as it is", output.folder)
-            return EXIT_DONE
+            return code
         return _analyze(source, output, config, model, recogniser, explainer, gallery, progress, stop)
 
 

@@ -173,6 +173,13 @@ def test_bad_sources_give_one_sentence_and_their_exit_code(
     assert "Traceback" not in errors
 
 
+def test_a_damaged_source_stays_damaged_when_resumed(tmp_path: Path) -> None:
+    path = MAKERS["cut off"](tmp_path / "x.mp4")
+    codes = [run_cli("analyze", path, "-o", tmp_path / "out", "--resume", *FAST)[0] for _ in range(2)]
+    run = json.loads((tmp_path / "out/x/run.json").read_text())
+    assert (codes, run["exit_code"], run["status"]) == ([4, 4], 4, "damaged")
+
+
 @pytest.mark.parametrize("kind", ["one frame", "16 bit grey", "odd size", "four hours"])
 def test_odd_but_good_sources_are_analysed(tmp_path: Path, kind: str) -> None:
     path = MAKERS[kind](tmp_path / "x.mkv")

@@ -7,7 +7,6 @@ from pathlib import Path
 from streamfer import config
 from streamfer.errors import UsageError
 from streamfer.video.expand import expand
-from streamfer.video.prefetch import Prefetched
 from streamfer.video.source import Source
 
 
@@ -31,4 +30,4 @@ def open_video(path: str | Path, options: config.Video | None = None) -> Source:
     return FileSource(path, options)
 
 
-__all__ = ["Prefetched", "Source", "expand", "open_video"]
+__all__ = ["Source", "expand", "open_video"]
