@@ -30,6 +30,7 @@ SCHEMA = 1
 
 Kind = Literal["micro", "macro"]
 Side = Literal["left", "right", "both"]
+Measure = Literal["model", "movement"]
 Label = Literal["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt"]
 LABELS: tuple[Label, ...] = (
     "neutral",
@@ -226,6 +227,7 @@ class AUChange:
     side: Side  # "both" when both sides moved, or the AU has no sides
     intensity: float
     delta: float
+    source: Measure = "model"  # which instrument gave the larger value: the AU model, or the movement of the region
 
 
 @dataclass(frozen=True, slots=True)

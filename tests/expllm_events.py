@@ -40,9 +40,11 @@ def evidence(aus: str, kind: str = "micro", **more) -> Evidence:
 
 
 _CHANGES = st.builds(
-    lambda number, side, delta, before: AUChange(f"AU{number:02d}", side, min(max(delta, 0.0) + before, 5.0), delta),
+    lambda number, side, delta, before, source: AUChange(
+        f"AU{number:02d}", side, min(max(delta, 0.0) + before, 5.0), delta, source
+    ),
     st.sampled_from([*PHRASES, 31, 38, 51]), st.sampled_from(["both", "left", "right"]),
-    st.floats(-2.0, 5.0), st.sampled_from([0.0, 0.0, 0.4, 1.7]),
+    st.floats(-2.0, 5.0), st.sampled_from([0.0, 0.0, 0.4, 1.7]), st.sampled_from(["model", "movement"]),
 )  # fmt: skip
 EVENTS = st.builds(
     lambda id, kind, aus, motion, flags, start_s, length_s, score: Event(

@@ -59,3 +59,16 @@ def test_the_motion_table_is_seen_from_the_camera():
     assert [(m.region, m.direction) for m in table] == [("chin", "down"), ("mouth_corner_L", "up-right")]
     assert table[1].direction_deg == pytest.approx(45.0)
     assert table[0].distance == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("curve", "strength", "source"),
+    [
+        pytest.param((0.2, 0.1), 0.857, "movement", id="curve-silent"),
+        pytest.param((0.6, 0.5), 0.857, "movement", id="curve-weaker"),
+        pytest.param((2.0, 1.5), 2.0, "model", id="curve-stronger"),
+    ],
+)
+def test_the_source_of_a_strength_is_said(curve, strength, source):
+    (change,) = name_aus(moving(brow_inner_L=(0, -0.06)), {"AU01_L": curve}, flow_first=True)
+    assert (change.au, change.source) == ("AU01", source) and change.intensity == pytest.approx(strength, abs=1e-3)

@@ -19,7 +19,7 @@ from typing import Literal
 
 from streamfer.action_units import facs
 from streamfer.expllm.text import facs_letter
-from streamfer.records import Event, Kind, RegionMotion, Side
+from streamfer.records import Event, Kind, Measure, RegionMotion, Side
 
 MOTION_FLOOR = 0.01
 """Movement in IED below which a region is not quoted: the landmark jitter of a still face is about as large."""
@@ -62,6 +62,7 @@ class AUEvidence:
     intensity: float  # at the apex, 0-5
     delta: float  # against the onset
     stronger: Literal["left", "right"] | None = None
+    source: Measure = "model"  # which instrument gave the intensity
 
     @property
     def code(self) -> str:
@@ -113,12 +114,12 @@ class Evidence:
 
         Raises ValueError for an AU that FACS does not have.
         """
-        by_number: dict[int, list[tuple[Side, float, float]]] = {}
+        by_number: dict[int, list[_Part]] = {}
         for change in event.aus:
             number, side = facs.parse(change.au)
             if side == "both" and facs.UNITS[number].sided:
                 side = change.side
-            by_number.setdefault(number, []).append((side, change.intensity, change.delta))
+            by_number.setdefault(number, []).append((side, change.intensity, change.delta, change.source))
         joined = [
             joint
             for number, parts in by_number.items()
@@ -189,6 +190,7 @@ class Evidence:
         ]
         lines += [
             f"{au.code} {au.name}, {_side_words(au)}: intensity {au.intensity:.1f} (FACS {au.letter}), {au.delta:+.1f}"
+            + (", from the movement of the region" if au.source == "movement" else "")
             for au in (*self.aus, *self.eased)
         ] or [f"no action unit changed by {self.floor:g} or more: no visible action"]
         lines += [f"{m.region} moved {m.distance * 100:.1f} % IED {m.direction}" for m in self.motion]
@@ -204,16 +206,19 @@ def split_region(region: str) -> tuple[str, Literal["left", "right"] | None]:
     return region, None
 
 
-def _join(number: int, parts: list[tuple[Side, float, float]]) -> AUEvidence:
+_Part = tuple[Side, float, float, Measure]  # side, intensity, change, what measured them
+
+
+def _join(number: int, parts: list[_Part]) -> AUEvidence:
     """One entry for the sides of an action unit; the side with more change is the score."""
-    side, intensity, delta = max(parts, key=lambda p: abs(p[2]))
+    side, intensity, delta, source = max(parts, key=lambda p: abs(p[2]))
     stronger: Literal["left", "right"] | None = None
     if len({p[0] for p in parts}) > 1:
         others = [abs(p[2]) for p in parts if p[0] != side]
         if side != "both" and abs(delta) - max(others) >= 0.5:  # half a FACS step: more than a rounding difference
             stronger = side
         side = "both"
-    return AUEvidence(number, facs.name(number), side, intensity, delta, stronger)
+    return AUEvidence(number, facs.name(number), side, intensity, delta, stronger, source)
 
 
 def _side_words(au: AUEvidence) -> str:

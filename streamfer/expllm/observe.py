@@ -48,7 +48,7 @@ class Observer:
                 parts.append((3, sentence(f"{link} {hint}")))
             support = self.evidence.support(au)
             if support and (place < 2 or not support.agrees):
-                parts.append(((1 if place == 0 else 6) if support.agrees else 0, sentence(self.motion(support))))
+                parts.append(((1 if place == 0 else 6) if support.agrees else 0, sentence(self.motion(support, au))))
         named = aus[FULL_CLAUSES : FULL_CLAUSES + NAMED]
         if named:
             nouns = join([self.noun(au) for au in named], "and")
@@ -126,8 +126,8 @@ class Observer:
             return self.pick("", "", "at the same time ", "along with this, ", "in the same movement ")
         return self.pick("", "most clearly, ", "above all, ") if len(self.evidence.aus) > 1 else ""
 
-    def motion(self, support: Support) -> str:
-        """Optical flow set beside the action unit."""
+    def motion(self, support: Support, au: AUEvidence) -> str:
+        """Optical flow set beside the action unit. Where the strength was itself read off the flow, it confirms nothing."""
         region = f"{support.side} {support.region}" if support.side else support.region
         region = region.replace("_", " ").replace("lip upper", "upper lip").replace("lip lower", "lower lip")
         for order in ("brow inner", "brow outer", "lid upper", "lid lower"):
@@ -135,6 +135,13 @@ class Observer:
         unit = "IED" if self._ied_named else "of the inner-eye distance (IED)"
         self._ied_named = True
         way = f"{max(support.motion.distance * 100, 1):.0f} % {unit} {_direction(support)}"
+        if support.agrees and au.source == "movement":
+            return self.pick(
+                f"this was measured as flow: the {region} moved {way}",
+                f"it is read off the flow, in which the {region} moved {way}",
+                f"measured as flow, the {region} moved {way}",
+                f"in optical flow the {region} moved {way}",
+            )
         if support.agrees:
             return self.pick(
                 f"optical flow agrees: the {region} moved {way}",
@@ -169,9 +176,10 @@ def _strength(au: AUEvidence) -> tuple[str, str]:
 
 
 def _numbers(au: AUEvidence) -> str:
-    """'AU12, B, +1.8', and what it started from when it was active before."""
+    """'AU12, B, +1.8', what it started from when it was active before, and whether movement says so, not the AU model."""
     before = au.intensity - au.delta
-    return f"{au.code}, {au.letter}, {au.delta:+.1f}{f' from {before:.1f}' if before >= 0.75 else ''}"
+    start = f" from {before:.1f}" if before >= 0.75 else ""
+    return f"{au.code}, {au.letter}, {au.delta:+.1f}{start}{' by movement' if au.source == 'movement' else ''}"
 
 
 def _direction(support: Support) -> str:

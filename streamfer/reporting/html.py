@@ -119,7 +119,7 @@ def _event(analysis: Analysis, explained: Explained, close_up: curves.CloseUp | 
         "flags": [FLAGS.get(flag, flag) for flag in event.flags],
         "aus": [
             {"au": c.au, "side": c.side, "intensity": round(c.intensity, 2), "delta": round(c.delta, 2),
-             "letter": facs_letter(c.intensity)}
+             "letter": facs_letter(c.intensity), "source": c.source}
             for c in event.aus
         ],
         "motion": [[m.region, round(m.distance * 100, 1), m.direction] for m in event.motion],

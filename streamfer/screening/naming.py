@@ -3,7 +3,8 @@
 The AU model gives intensities; on actions of a few per cent of the inner-eye distance its error is as large as the
 action (research on SAMM long videos: AU curves alone spot almost no micro-expressions). Movement of regions is the
 finer instrument and says which muscle pulled by its direction. So an AU is named when its region moved its way,
-or when its curve rose so far that the model alone is to be believed, and the intensity is the larger of both.
+or when its curve rose so far that the model alone is to be believed, and the intensity is the larger of both;
+`AUChange.source` says which that was.
 
 Directions follow the FACS manual's appearance changes (inner brow up = AU1, brow down and together = AU4, lip corner
 up and outward = AU12 ...). Movement cannot tell AUs apart that pull alike (AU14 and AU20; AU25 and AU26): the commoner
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from streamfer.records import AUChange, RegionMotion, Side
+from streamfer.records import AUChange, Measure, RegionMotion, Side
 from streamfer.screening.flow import REGIONS
 
 IED_AT_FULL = 0.35  # a region that moved so far counts as intensity 5
@@ -50,25 +51,27 @@ def name_aus(
     at the apex and the rise from onset to apex.
     """
     moved = moved_aus(displacement)
-    found: dict[tuple[str, str], tuple[float, float]] = {}
+    found: dict[tuple[str, str], tuple[float, float, Measure]] = {}
     for (au, side), size in moved.items():
-        found[au, side] = (min(5.0, 5.0 * size / IED_AT_FULL),) * 2
+        strength = min(5.0, 5.0 * size / IED_AT_FULL)
+        found[au, side] = (strength, strength, "movement")
     for column, (intensity, delta) in curves.items():
         au, _, side = column.partition("_")
         if au in _NOT_NAMED or delta < 0.3:
             continue
         if (au, side) in found:
             by_move = found[au, side][0]
-            found[au, side] = (max(intensity, by_move), max(delta, by_move))
+            measure: Measure = "model" if intensity >= by_move else "movement"
+            found[au, side] = (max(intensity, by_move), max(delta, by_move), measure)
         elif delta >= ALONE_DELTA:
-            found[au, side] = (intensity, delta)
+            found[au, side] = (intensity, delta, "model")
     changes = []
     for au in sorted({au for au, _ in found}):
         sides = {s: values for (name, s), values in found.items() if name == au}
-        intensity, delta = max(sides.values(), key=lambda values: values[1])
+        intensity, delta, measure = max(sides.values(), key=lambda values: values[1])
         kept = {s for s, values in sides.items() if values[1] >= BOTH_SHARE * delta}
         which: Side = "left" if kept == {"L"} else "right" if kept == {"R"} else "both"
-        changes.append(AUChange(au, which, round(intensity, 3), round(delta, 3)))
+        changes.append(AUChange(au, which, round(intensity, 3), round(delta, 3), measure))
     seen = {au for au, _ in moved} if flow_first else set()
     return tuple(sorted(changes, key=lambda change: (change.au not in seen, -change.delta)))
 
