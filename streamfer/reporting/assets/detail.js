@@ -103,20 +103,19 @@ const modelAtApex = (event, change) => {
 const auTable = (event) => {
   const rows = event.aus.map((c) => ({ c, read: modelAtApex(event, c) }));
   const byMovement = event.aus.some((c) => c.source === "movement");
-  const heads = ["Action unit", "Side", "Strength", "Change", "Curve", "Strength from"];
+  const heads = ["Action unit", "Side", "Strength", "Change", "Curve"];
   return make("div", {}, make("table", {},
-    make("thead", {}, make("tr", {}, ...heads.map((name, i) => make("th", { scope: "col", class: i > 1 && i < 5 ? "num" : "" }, name)))),
+    make("thead", {}, make("tr", {}, ...heads.map((name, i) => make("th", { scope: "col", class: i > 1 ? "num" : "" }, name)))),
     make("tbody", {}, ...rows.map(({ c, read }) => {
       const bar = make("i");
       bar.style.width = `${Math.min(100, c.intensity * 20)}%`;
       return make("tr", {}, make("td", {}, make("b", {}, c.au), ` ${auName(c.au)}`), make("td", {}, c.side),
-        make("td", { class: "num" }, make("span", { class: "meter", "aria-hidden": "true" }, bar), `${c.intensity.toFixed(1)} ${c.letter}`),
+        make("td", { class: "num" }, make("span", { class: "meter", "aria-hidden": "true" }, bar), `${c.intensity.toFixed(1)} ${c.letter}${c.source === "movement" ? "*" : ""}`),
         make("td", { class: "num" }, `${c.delta >= 0 ? "+" : "\u2212"}${Math.abs(c.delta).toFixed(1)}`),
-        make("td", { class: "num" }, read === null ? "\u2013" : read.toFixed(1)),
-        make("td", {}, c.source));
+        make("td", { class: "num" }, read === null ? "\u2013" : read.toFixed(1)));
     }))),
   make("p", { class: "quiet small" }, "Strength at the apex is the larger of what the AU model read (Curve) and what the movement of the region amounts to.",
-    byMovement ? " Where it is from movement, that says more than the curve: small, brief actions often show there first, and so do errors." : ""));
+    byMovement ? " *\u00a0From movement, which says more than the curve here: small, brief actions often show there first, and so do errors." : ""));
 };
 
 const motion = (event) => {
