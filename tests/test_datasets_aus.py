@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -38,10 +39,17 @@ def test_unknown_is_not_none_present(text) -> None:
     [
         ("24 or 31 or 80", [24, 31, 80]), ("L2 or R2", [2]), ("B8 or B18", [8, 18]), ("(R6 or R12) + R15", [6, 12]),
         ("ref(11)+12C", [11]), ("Ref(4+7)", [4, 7]), ("4?+7", [4]), ("4(k)+5", [4]), ("12+14 or 15", [12, 14, 15]),
+        ("12/14+4", [12, 14]), ("4+12/14", [12, 14]), ("1/2/4+7", [1, 2, 4]), ("R12A/14B+4", [12, 14]), ("12 / 14, 4", [12, 14]),
+        ("12/(14+15)+4", [12, 14, 15]), ("(14+15)/12+4", [14, 15, 12]), ("4+(6/12)+15", [6, 12]), ("7A/B18+4", [7, 18]),
+        ("7A/B+4", []), ("A/L12+4", []), ("(L/A)12(B/A)+4", []), ("12/", [12]), ("/12+4", [12]),
+        ("(12+14)?+4", [12, 14]), ("(12+(14+15))?+4", [12, 14, 15]), ("4+(12)?", [12]), ("(12+14) ? + 4", [12, 14]),
+        ("12+14)?", [14]), ("double 45+4", [45]), ("loses 4+12", [4]), ("4+soft focus 7", [7]), ("4 glare+7", []),
+        ("4 and 7", []), ("４＋７", []), ("４？＋７", [4]), ("（12＋14）？", [12, 14]),
     ],
 )  # fmt: skip
 def test_doubtful(text, doubtful) -> None:
     read = parse(text)
+    assert read.raw == text
     assert [n for n in read.numbers(doubtful=True) if n not in read.numbers()] == doubtful
 
 
@@ -72,7 +80,8 @@ def test_prefixes(text, asymmetric, stronger, side, lip) -> None:
 @pytest.mark.parametrize(
     ("text", "numbers", "warnings"),
     [
-        ("double 45", [45], ["double"]), ("4 glare", [4], ["glare"]), ("4+soft focus", [4], ["soft focus"]),
+        ("double 45", [45], ["double"]), ("loses 4", [4], ["loses"]), ("4 and 7", [4, 7], []), ("４＋７Ａ", [4, 7], []),
+        ("(loses " + "x" * 41 + ")+4", [4], ["loses " + "x" * 41]), ("4 glare", [4], ["glare"]), ("4+soft focus", [4], ["soft focus"]),
         ("all of the above", [], ["all of the above"]), ("4+(loses AU7)", [4], ["(loses AU7)"]), ("4+999", [4], ["999"]),
         ("12+(big swallow)", [12], ["big swallow"]), ("4+7", [4, 7], []), ("x4", [], ["x4"]),
     ],
@@ -103,3 +112,12 @@ def test_written_and_read(parts: list[tuple[str, int, str]]) -> None:
     for token, (side, number, letter) in zip(read.tokens, parts, strict=True):
         assert (token.au, token.side) == (number, {"": "both", "L": "left", "R": "right"}[side])
         assert token.intensity == (("ABCDE".index(letter) + 1.0,) * 2 if letter else None)
+
+
+@pytest.mark.parametrize("piece", ["(loses ", "(4", " ", "L  ", "AU  ", "4 / ", "4)?", "4A/"], ids=repr)
+def test_long_junk(piece: str) -> None:
+    """A second of work where time grows with the length; minutes where it grows with its square."""
+    text = piece * (400_000 // len(piece))
+    start = time.process_time()
+    assert parse(text + "x").raw == text + "x"
+    assert time.process_time() - start < 30

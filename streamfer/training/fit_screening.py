@@ -3,7 +3,7 @@
     python -m streamfer.training.fit_screening ROWS.csv [--prior 1.0]
 
 ROWS has one line per bump: the numbers of `score.features` and `hit` (1 when the bump overlaps a true
-event of its kind with IoU >= 0.5). It is made from `output.signals` of clips with known truth; tuning and reporting
+event of its kind with IoU >= 0.5). screening_rows.py makes it from clips with known truth; tuning and reporting
 clips must be different people and seeds. Prints the table to paste into score.py. Newton's method with a Gaussian
 prior (`--prior`, its standard deviation per feature); no other dependency.
 """
