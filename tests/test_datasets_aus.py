@@ -114,10 +114,13 @@ def test_written_and_read(parts: list[tuple[str, int, str]]) -> None:
         assert token.intensity == (("ABCDE".index(letter) + 1.0,) * 2 if letter else None)
 
 
-@pytest.mark.parametrize("piece", ["(loses ", "(4", " ", "L  ", "AU  ", "4 / ", "4)?", "4A/"], ids=repr)
-def test_long_junk(piece: str) -> None:
-    """A second of work where time grows with the length; minutes where it grows with its square."""
-    text = piece * (400_000 // len(piece))
+@pytest.mark.parametrize(
+    ("piece", "length"),
+    [("(loses ", 500_000), (" ", 500_000), ("AU  ", 500_000), ("(4", 80_000), ("4)?", 80_000), ("4A/", 80_000)],
+)
+def test_long_junk(piece: str, length: int) -> None:
+    """A second of work where time grows with the length; a minute where it grows with its square."""
+    text = piece * (length // len(piece))
     start = time.process_time()
     assert parse(text + "x").raw == text + "x"
-    assert time.process_time() - start < 30
+    assert time.process_time() - start < 20
