@@ -33,3 +33,13 @@ def test_plain() -> None:
     assert plain("  Big   Smile ") == "big smile"
     with pytest.raises(KeyError):
         scheme("fear", 7)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "written", "three"),
+    [("casme2", "sadness", None), ("casme2", "fear", None), ("casme2", "repression", "negative"),
+     ("casme2", "disgust", "negative"), ("casme2", "happiness", "positive"), ("samm", "Sadness", "negative"),
+     ("smic_hs", "positive", "positive"), ("casme3a", "sad", "negative")],
+)  # fmt: skip
+def test_the_composite_takes_fewer_negative_words_of_casme2(dataset, written, three) -> None:
+    assert scheme(written, 3, dataset) == three

@@ -27,6 +27,9 @@ PEOPLE = {
     "padding": (("casme2", "sub01"), ("casme2", "sub1"), True),
     "number_or_folder": (("CASME2", "1"), ("casme2", "sub01"), True),
     "smic_padding": (("smic", "s03"), ("smic", "s3"), True),
+    "smic_long_cameras": (("smic_vis_e", "s03"), ("smic_nir_e", "s3"), True),
+    "two_and_squared": (("casme2", "sub01"), ("casme_sq", "s1"), False),
+    "parts_of_three": (("casme3a", "spNO.1"), ("casme3c", "1"), False),
     "smic_cameras": (("smic_hs", "s03"), ("SMIC-NIR", "s3"), True),
     "samm_long": (("samm", "006"), ("samm_lv", "6"), True),
     "casme3": (("casme3a", "spNO.12"), ("casme3a", "12"), True),
@@ -211,3 +214,21 @@ def test_scores_per_part_and_full() -> None:
     assert result.scores()["uar"] == pytest.approx((1 / 2 + 1 / 2 + 0) / 3)
     assert result.subjects() == 3  # subject 1 of SAMM is not subject 1 of CASME II
     assert result.of().sum() == 5
+
+
+@pytest.mark.parametrize(
+    ("listed", "ours"),
+    [
+        (("casme2", "sub01", "EP02_01f"), ("casme2", "sub01", "sub01_EP02_01f")),
+        (("smic", "s03", "s03_po_05"), ("smic", "s03", "s3_po_05")),
+        (("samm", "6", "006_1_2"), ("samm", "006", "006_1_2")),
+    ],
+    ids=["casme2", "smic", "samm"],
+)
+def test_a_listed_clip_is_found_among_ours(listed, ours) -> None:
+    assert cde.clip_key(cde.Sample(*listed, 0)) == cde.clip_key(cde.Sample(*ours, 0))
+
+
+def test_clips_of_one_name_are_kept_apart_by_subject() -> None:
+    keys = {cde.clip_key(cde.Sample("casme2", s, "EP02_01f", 0)) for s in ("sub01", "sub02")}
+    assert len(keys) == 2

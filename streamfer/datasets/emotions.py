@@ -3,11 +3,11 @@
 The words differ ("sad", "Sadness", "happyiness", a Roman class), so they are first brought to one word each
 (`plain`). A class that a scheme lacks is None: such clips are left out and counted, never put somewhere.
 
-* 3 classes (MEGC 2019): negative, positive, surprise. Which words a part of the composite takes differs by data set
-  (CASME II: only disgust and repression are negative): that is evaluation/recognition.py. Here: anger, contempt, disgust,
-  fear, sadness, repression, pain, helpless and SMIC's "negative" are negative; happiness is positive.
-* 5 classes (CASME II and SAMM in single-set work): disgust, happiness, repression, surprise, others. CASME II work drops
-  sadness and fear.
+* 3 classes (MEGC 2019): negative, positive, surprise. Anger, contempt, disgust, fear, sadness, repression, pain, helpless
+  and SMIC's "negative" are negative; happiness is positive. Of CASME II the challenge takes only disgust and repression
+  as negative (its 7 sad and 2 fearful clips are left out): give the data set's name.
+* 5 classes: those of work on CASME II alone, disgust, happiness, repression, surprise, others (sadness and fear dropped).
+  Work on SAMM alone uses five others (anger, contempt, happiness, surprise, other); it has no scheme here.
 * 8 classes: the labels of streamfer's own records.
 """
 
@@ -30,7 +30,9 @@ SPELLINGS: dict[str, str] = {
     "other": "others", "repressed": "repression", "tense": "tense", "neg": "negative", "ne": "negative",
     "pos": "positive", "po": "positive", "sur": "surprise", "positivity": "positive", "negativity": "negative",
 }  # fmt: skip
-_NEGATIVE = ("anger", "contempt", "disgust", "fear", "sadness", "repression", "pain", "helpless", "negative")
+NEGATIVE = ("anger", "contempt", "disgust", "fear", "sadness", "repression", "pain", "helpless", "negative")
+NEGATIVE_OF = {"casme2": ("disgust", "repression")}
+"""Where the composite of MEGC 2019 takes fewer words as negative."""
 
 
 def plain(written: str) -> str:
@@ -39,14 +41,15 @@ def plain(written: str) -> str:
     return SPELLINGS.get(word, word)
 
 
-def scheme(written: str, classes: int) -> str | None:
+def scheme(written: str, classes: int, dataset: str = "") -> str | None:
     """The class of an emotion in the scheme of 3, 5 or 8 classes; None where it has none.
 
-    Raises KeyError for another number of classes.
+    `dataset` is a name of datasets.LOADERS. Raises KeyError for another number of classes.
     """
     word, names = plain(written), SCHEMES[classes]
     if classes == 3:
-        return "negative" if word in _NEGATIVE else "positive" if word in ("happiness", "positive") else (
-            "surprise" if word == "surprise" else None
-        )
+        if word in NEGATIVE_OF.get(dataset, NEGATIVE):
+            return "negative"
+        word = "positive" if word == "happiness" else word
+        return word if word in ("positive", "surprise") else None
     return word if word in names else None

@@ -18,7 +18,8 @@ from typing import Generic, Protocol, TypeVar
 _FAMILIES = {
     "samm": "samm", "sammlv": "samm", "sammlong": "samm", "sammlongvideos": "samm", "sammchallenge": "samm",
     "smic": "smic", "smichs": "smic", "smicvis": "smic", "smicnir": "smic",
-    "smice": "smic", "smicehs": "smic", "smicevis": "smic", "smicenir": "smic", "smichse": "smic",
+    "smice": "smic", "smicehs": "smic", "smicevis": "smic", "smicenir": "smic",
+    "smichse": "smic", "smicvise": "smic", "smicnire": "smic",
     "casme3a": "casme3", "casme3b": "casme3",
 }  # fmt: skip
 """Data sets with the same people. CAS(ME)^3's part C (mock crime) has people of its own."""

@@ -42,7 +42,7 @@ def truth_class(dataset: str, scheme: int) -> Callable[[str], str | None]:
     """Emotion as written -> class of the scheme (3, 5 or 8 classes), None where it has none."""
     from streamfer.datasets import emotions
 
-    return lambda written: emotions.scheme(written, scheme)
+    return lambda written: emotions.scheme(written, scheme, dataset)
 
 
 def given_class(scheme: int) -> Callable[[Explained], str | None]:
@@ -65,7 +65,11 @@ def composite_answers(
     compared: Sequence[Compared], listed: Sequence[recognition.Sample] | None
 ) -> list[recognition.Answer]:
     """MEGC 2019: the class of each clip's best event; the clips of the challenge's list, or by its rules."""
-    found = {(recognition.part_of(c.dataset), clip.clip.name): clip for c in compared for clip in c.clips}
+    found = {}
+    for c in compared:
+        part = recognition.part_of(c.dataset)
+        for clip in c.clips:
+            found[recognition.clip_key(recognition.Sample(part, clip.clip.subject, clip.clip.name, 0))] = clip
     if listed is None:
         from streamfer.datasets.records import Dataset
 
@@ -74,15 +78,15 @@ def composite_answers(
         )
     else:
         samples = list(listed)
-        absent = [s.clip for s in samples if (s.dataset, s.clip) not in found]
+        absent = [f"{s.subject} {s.clip}" for s in samples if recognition.clip_key(s) not in found]
         if absent:
             raise UsageError(
                 f"{len(absent)} clips of the list are not among the results, such as {absent[0]}; the results have "
-                f"{', '.join(name for _, name in list(found)[:3])} ..."
+                f"{', '.join(clip.clip.name for clip in list(found.values())[:3])} ..."
             )
     place = {name: number for number, name in enumerate(recognition.CLASSES)}
     return [
-        recognition.Answer(s, place.get(vqa.coarse_class(vqa.clip_event(_events(found[s.dataset, s.clip])))))
+        recognition.Answer(s, place.get(vqa.coarse_class(vqa.clip_event(_events(found[recognition.clip_key(s)])))))
         for s in samples
     ]
 

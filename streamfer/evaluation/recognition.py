@@ -18,6 +18,7 @@ The challenge's log: a line with the data set and the subject, then one line a c
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from streamfer.datasets import emotions
 from streamfer.errors import SourceMissing, UsageError
 from streamfer.evaluation import bootstrap
 from streamfer.evaluation.confusion import confusion, uar, uf1
@@ -39,14 +41,8 @@ EXPECTED = {"smic": (70, 51, 43), "casme2": (88, 32, 25), "samm": (92, 26, 15)}
 """Clips of each class in each part, as the challenge lists them."""
 EXCLUDED = frozenset([("24", "ep02_07"), ("4", "ep12_01f"), ("5", "ep12_03f")])
 """CASME II: subject and clip (tvaranka/meb)."""
-_CLASS_OF = {
-    "smic": {"negative": 0, "positive": 1, "surprise": 2},
-    "casme2": {"disgust": 0, "repression": 0, "happiness": 1, "surprise": 2},
-    "samm": {
-        "anger": 0, "contempt": 0, "disgust": 0, "fear": 0, "sadness": 0, "happiness": 1, "surprise": 2,
-    },
-}  # fmt: skip
 _NO_ANSWER = "-"
+_SMIC = re.compile(r"s0*(\d+)_(ne|po|sur)_0*(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +120,18 @@ def composite(datasets: Iterable[Dataset]) -> list[Sample]:
 
 def class_of(part: str, emotion: str) -> int | None:
     """0, 1, 2 or None when the composite drops that emotion of that part."""
-    return _CLASS_OF[part].get(emotion.strip().casefold())
+    label = emotions.scheme(emotion, 3, part)
+    return None if label is None else CLASSES.index(label)
+
+
+def clip_key(sample: Sample) -> tuple[str, str, str]:
+    """One key for one clip, however its list or folder writes it: ("casme2", "sub01", "EP02_01f") and
+    ("casme2", "1", "sub01_EP02_01f") are the same."""
+    clip = _bare(sample.clip) if sample.dataset == "casme2" else sample.clip.casefold()
+    found = _SMIC.fullmatch(clip)
+    if found:
+        clip = f"s{int(found[1]):02d}_{found[2]}_{int(found[3]):02d}"
+    return sample.dataset, person(sample.dataset, sample.subject), clip
 
 
 def part_of(name: str) -> str:

@@ -101,7 +101,7 @@ def _by_scheme(dataset: Dataset, left_out: Counter[str]) -> Iterator[Wanted]:
     for clip in dataset.clips:
         micro = [note for note in clip.annotations if note.kind == "micro"]
         for number, note in enumerate(micro, 1):
-            label = emotions.scheme(note.emotion, 3)
+            label = emotions.scheme(note.emotion, 3, dataset.name)
             if label is None:
                 left_out[f"{dataset.name}: its emotion is none of the three classes"] += 1
                 continue

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def rows_of(clip: Path, kind: str, weight: float = 1.0) -> pd.DataFrame:
     return rows
 
 
-def _is_hit(bump: dict[str, Any], event: dict[str, Any], kind: str) -> bool:
+def _is_hit(bump: Mapping[Any, Any], event: dict[str, Any], kind: str) -> bool:
     if event["kind"] != kind:
         return False
     first, last = event["onset"]["time_s"], event["offset"]["time_s"]
