@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -326,3 +327,12 @@ def test_the_command(data: Dataset, copy: Path, monkeypatch: pytest.MonkeyPatch)
 def test_options_that_do_not_go_together(arguments: tuple[str, ...], words: str) -> None:
     code, _, errors = run_cli("analyze", *arguments)
     assert code == 2 and words in errors
+
+
+def test_a_ray_that_does_not_answer_is_said_at_once(data: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'streamfer[ray]'")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, not listening
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(UsageError, match="cannot be reached"):
+            run_dataset(data, config(tmp_path), engine="ray", address=address)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamfer.datasets.emotions import SCHEMES, plain, scheme
+from streamfer.datasets.emotions import SCHEMES, names_of, plain, scheme
+from streamfer.datasets.published import PUBLISHED
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,24 @@ def test_plain() -> None:
 )  # fmt: skip
 def test_the_composite_takes_fewer_negative_words_of_casme2(dataset, written, three) -> None:
     assert scheme(written, 3, dataset) == three
+
+
+@pytest.mark.parametrize(
+    ("dataset", "written", "five"),
+    [("samm", "Anger", "anger"), ("samm", "Contempt", "contempt"), ("samm", "Other", "others"), ("samm", "Disgust", None),
+     ("casme2", "anger", None), ("casme2", "disgust", "disgust")],
+)  # fmt: skip
+def test_samm_has_five_classes_of_its_own(dataset, written, five) -> None:
+    assert scheme(written, 5, dataset) == five
+
+
+def test_the_published_counts_give_the_published_sizes() -> None:
+    def clips(dataset: str, classes: int) -> list[int]:
+        words = PUBLISHED[dataset].emotions.items()
+        return [sum(n for word, n in words if scheme(word, classes, dataset) == name) for name in names_of(classes, dataset)]
+
+    assert clips("casme2", 3) == [90, 32, 25]  # of which the challenge's list leaves out three by name
+    assert clips("samm", 3) == [92, 26, 15]
+    assert clips("smic_hs", 3) == [70, 51, 43]
+    assert clips("samm", 5) == [57, 12, 26, 15, 26]
+    assert clips("casme2", 5) == [63, 32, 27, 25, 99]

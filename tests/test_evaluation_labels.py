@@ -13,6 +13,7 @@ import pytest
 from streamfer.errors import UsageError
 from streamfer.evaluation import labels, vqa
 from streamfer.evaluation.outputs import compare
+from streamfer.evaluation.recognition import read_list
 from tests.evaluation_sets import clip, dataset, event, note, write
 
 
@@ -93,3 +94,40 @@ def test_questions_of_a_challenge(tmp_path: Path) -> None:
     assert notes == [f"1 questions are not answered in {tmp_path / 'a.jsonl'}; they count as empty answers"]
     with pytest.raises(UsageError, match="give the questions with --questions FILE, or a data set"):
         labels.questions_and_answers(tmp_path, None, None, False, False)
+
+
+def test_classes_of_a_data_set(tmp_path: Path) -> None:
+    assert labels.truth_class("casme2", 3)("sadness") is None
+    assert labels.truth_class("samm", 3)("Sadness") == "negative"
+    assert labels.truth_class("samm", 5)("Contempt") == "contempt"
+    write(tmp_path, "s1_1", event(10, 19), label="sadness")
+    write(tmp_path, "s1_2", event(10, 19), label="contempt")
+    compared = compare(dataset(clip("s1_1", note(10, 19)), clip("s1_2", note(10, 19))), tmp_path)
+    sad, scornful = (c.events[0] for c in compared.clips)
+    assert sad is not None and scornful is not None
+    assert labels.given_class(3, "casme2")(sad) == "negative"  # an answer, whatever the coders left out
+    assert labels.given_class(5, "samm")(scornful) == "contempt"
+    assert labels.given_class(5, "casme2")(scornful) is None
+
+
+def test_the_challenge_s_list_finds_our_clips(tmp_path: Path) -> None:
+    """As the list writes them and as the loaders name them; the list's class decides, not the table's emotion."""
+    parts = {
+        "casme2": [("sub01", "sub01_EP02_01f", "sadness"), ("sub02", "sub02_EP02_01f", "disgust")],
+        "smic_hs": [("s01", "s01_ne_01", None)], "samm": [("006", "006_1_2", "happiness"), ("007", "007_1_2", None)],
+    }  # fmt: skip
+    compared = []
+    for name, clips in parts.items():
+        for _, clip_name, label in clips:
+            write(tmp_path / name, clip_name, *([event(10, 19)] if label else []), label=label)
+        made = dataset(*(clip(c, note(10, 19, emotion="others"), subject=who) for who, c, _ in clips), name=name)
+        compared.append(compare(made, tmp_path / name))
+    path = tmp_path / "combined_3class_gt.csv"
+    path.write_text("casme2,sub01,EP02_01f,1\ncasme2,sub02,EP02_01f,0\nsmic,s01,s01_ne_01,0\nsamm,6,006_1_2,0\n")
+    answers = labels.composite_answers(compared, read_list(path))
+    assert [(a.sample.dataset, a.sample.label, a.given) for a in answers] == [
+        ("casme2", 1, 0), ("casme2", 0, 0), ("smic", 0, None), ("samm", 0, 1),
+    ]  # fmt: skip
+    path.write_text("samm,6,006_1_9,0\n")
+    with pytest.raises(UsageError, match=r"1 clips of the list are not among the results, such as 6 006_1_9"):
+        labels.composite_answers(compared, read_list(path))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamfer.datasets import ALIASES, LOADERS
 from streamfer.datasets.records import Annotation, Clip, Dataset
 from streamfer.errors import UsageError
 from streamfer.evaluation import recognition as cde
@@ -45,6 +46,19 @@ PEOPLE = {
 @pytest.mark.parametrize(("a", "b", "same"), PEOPLE.values(), ids=PEOPLE)
 def test_person(a: tuple[str, str], b: tuple[str, str], same: bool) -> None:
     assert (person(*a) == person(*b)) is same
+
+
+SAME_PEOPLE = [["samm", "samm_lv"], ["smic_hs", "smic_vis", "smic_nir", "smic_hs_e", "smic_vis_e", "smic_nir_e"]]
+
+
+def test_every_data_set_has_people_of_its_own_or_of_its_family() -> None:
+    families: dict[str, list[str]] = {}
+    for name in LOADERS:
+        families.setdefault(person(name, "s01"), []).append(name)
+    shared = [names for names in families.values() if len(names) > 1]
+    assert sorted(sorted(names) for names in shared) == sorted(sorted(names) for names in SAME_PEOPLE)
+    for alias, name in ALIASES.items():
+        assert person(alias, "s01") == person(name, "s01")
 
 
 _subjects = st.one_of(

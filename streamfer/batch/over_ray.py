@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from streamfer.video.source import CORES_ENV, usable_cores
 log = logging.getLogger(__name__)
 
 _LOOK_S = 0.5
+_KNOCK_S = 5.0
 
 
 class Actor:
@@ -55,8 +57,9 @@ def over_ray(
             cores = processes or usable_cores()
             ray.init(address="local", num_cpus=cores, include_dashboard=False, logging_level=logging.WARNING)
         else:
+            _knock(address)
             ray.init(address=address, logging_level=logging.WARNING)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(
             f"Ray at {address} cannot be reached ({reason}): start it with `ray start`, or give --address local"
@@ -67,6 +70,13 @@ def over_ray(
             yield from _run(ray, jobs, config, what, min(processes or cores, len(jobs)), command, stop)
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises OSError when nobody listens at HOST:PORT: Ray itself would try for more than a minute and then abort."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def _run(

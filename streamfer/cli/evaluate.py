@@ -98,7 +98,7 @@ def strs(
     compared = _compared(dataset, out, partial)
     thresholds = _thresholds(compared, min_score, choose_score, iou, iou_mode)
     scheme = int(classes)
-    truth, given = labels.truth_class(compared.dataset, scheme), labels.given_class(scheme)
+    truth, given = labels.truth_class(compared.dataset, scheme), labels.given_class(scheme, compared.dataset)
     show(reports.spot_then_recognise(compared, thresholds, iou, iou_mode, truth, given, official), as_json)
 
 

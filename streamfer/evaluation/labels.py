@@ -45,18 +45,24 @@ def truth_class(dataset: str, scheme: int) -> Callable[[str], str | None]:
     return lambda written: emotions.scheme(written, scheme, dataset)
 
 
-def given_class(scheme: int) -> Callable[[Explained], str | None]:
-    """Event -> class of the scheme, None where it has none."""
+def given_class(scheme: int, dataset: str = "") -> Callable[[Explained], str | None]:
+    """Event -> class of the scheme, None where it has none.
+
+    That a data set's emotion is no class (of CASME II, sadness) is a rule for its clips, not for answers: a label of sadness
+    is "negative" there too.
+    """
     from streamfer.datasets import emotions
 
-    classes = emotions.SCHEMES[scheme]
+    classes = emotions.names_of(scheme, dataset)
 
     def given(explained: Explained) -> str | None:
         recognised = explained.event.recognised
         if recognised and recognised.label in classes:
             return recognised.label
         cot = explained.result.cot if explained.result else None
-        return emotions.scheme(cot.label, scheme) if cot and cot.label != "neutral" else None
+        if cot is None or cot.label == "neutral":
+            return None
+        return emotions.scheme(cot.label, scheme, "" if scheme == 3 else dataset)
 
     return given
 
@@ -242,7 +248,7 @@ def _submitted(path: Path, asked: Sequence[vqa.Question]) -> tuple[dict[str, str
 
 def _about_clip(dataset: str, clip: Found) -> list[tuple[vqa.Question, list[Explained]]]:
     """Questions about each micro-expression, answered from the events that share a frame with it."""
-    fine_of, coarse_of = truth_class(dataset, 8), truth_class(dataset, 3)
+    fine_of, coarse_of = truth_class("", 8), truth_class("", 3)  # the challenge's words are the same for every data set
     asked = []
     micro = [(s, n) for s, n in zip(clip.truths, clip.annotations, strict=True) if s.kind == "micro"]
     for place, (spot, note) in enumerate(micro, 1):
