@@ -20,7 +20,8 @@ _FAMILIES = {
     "smic": "smic", "smichs": "smic", "smicvis": "smic", "smicnir": "smic",
     "smice": "smic", "smicehs": "smic", "smicevis": "smic", "smicenir": "smic",
     "smichse": "smic", "smicvise": "smic", "smicnire": "smic",
-    "casme3a": "casme3", "casme3b": "casme3",
+    "casme3a": "casme3", "casme3b": "casme3", "casmei": "casme", "casme1": "casme", "casmeii": "casme2",
+    "casme^2": "casmesq", "cas(me)^2": "casmesq", "cas(me)2": "casmesq", "casmesquared": "casmesq",  # not CASME II
 }  # fmt: skip
 """Data sets with the same people. CAS(ME)^3's part C (mock crime) has people of its own."""
 
@@ -46,7 +47,8 @@ class Fold(Generic[T]):
 
 def person(dataset: str, subject: str) -> str:
     """One key for one person: ("CASME2", "sub01") -> "casme2/1"; ("samm_lv", "006") -> "samm/6"."""
-    family = re.sub(r"[^a-z0-9]", "", dataset.casefold())
+    written = dataset.strip().casefold()
+    family = written if written in _FAMILIES else re.sub(r"[^a-z0-9]", "", written)
     name = re.sub(r"^(subject|subj|sub|spno|s)[\W_]*(?=\d)", "", subject.strip().casefold())
     return f"{_FAMILIES.get(family, family)}/{re.sub(r'(?<![0-9])0+(?=[0-9])', '', name)}"
 
