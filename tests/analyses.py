@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from streamfer.records import (
     HeadPose,
     Moment,
     Quality,
+    Recognised,
     RegionMotion,
     Result,
     to_dict,
@@ -67,7 +69,7 @@ def result(of: Event, text: str, label: str = "happiness", verified: bool = True
 
 
 EVENTS = [
-    event("P1", "micro", 1.0, 1.2, 1.4, "AU12", "left"),
+    replace(event("P1", "micro", 1.0, 1.2, 1.4, "AU12", "left"), recognised=Recognised("positive", 0.71, f"net 1 {HOSTILE}")),
     event("P1", "macro", 1.3, 2.0, 3.0, "AU04"),
     event("P2", "macro", 4.0, 4.6, 5.5, "AU12"),
     event("", "micro", 6.0, 6.1, 6.3, "AU01", "right"),

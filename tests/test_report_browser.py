@@ -89,6 +89,7 @@ def test_a_click_shows_pictures_tables_and_words(browser: webdriver.Chrome, repo
         "happiness",
         "claims match the evidence",
         "talking",
+        "Recogniser of micro-expressions: positive, 71 % (net 1",
     ):
         assert expected in detail.text, expected
     assert HOSTILE in detail.text, "hostile text is shown as text"

@@ -87,6 +87,9 @@ class Placing:
         if self._numbers is None:  # a video: nothing is known of its frames before it is decoded
             return Moments(*(None if n is None else max(0, n - self._base) for n in  # type: ignore[arg-type]
                              (moments.onset, moments.apex, moments.offset)))  # fmt: skip
+        if not self._numbers:
+            notes.add("dropped", "no_numbers", row, f"{self.path.name}: its pictures' names have no frame numbers")
+            return None
         low, high = self._numbers[0], self._numbers[-1]
         if moments.onset > high or moments.offset < low:
             notes.add("dropped", "outside_clip", row,

@@ -12,6 +12,7 @@ that nothing is lost before a loader has looked at it. .xls and .xlsx are read b
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,10 @@ def read_grid(path: Path, sheet: str | Sequence[str] | None = None) -> list[list
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             text = path.read_text(encoding="gb18030", errors="replace")  # several tables were made on Chinese systems
-        return [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
+        try:  # not by lines: a quoted cell may hold several
+            return [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""))]
+        except csv.Error as error:
+            raise SourceUnreadable(f"{path}: is no CSV table that can be read ({error})") from None
     try:
         import python_calamine
     except ImportError:

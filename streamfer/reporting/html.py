@@ -122,6 +122,8 @@ def _event(analysis: Analysis, explained: Explained, close_up: curves.CloseUp | 
              "letter": facs_letter(c.intensity), "source": c.source}
             for c in event.aus
         ],
+        "recognised": None if event.recognised is None else
+        [event.recognised.label, round(event.recognised.probability, 3), event.recognised.source],
         "motion": [[m.region, round(m.distance * 100, 1), m.direction] for m in event.motion],
         "pictures": pictures,
         "maps": _maps(analysis, event) if "apex" in pictures else None,
