@@ -21,9 +21,6 @@ from streamfer.errors import SourceMissing
 from streamfer.records import Kind
 from streamfer.video.expand import PICTURE_ENDINGS, VIDEO_ENDINGS
 
-FAR = 3
-"""An annotated number so many frames away from any file of the clip is outside it."""
-
 
 def numbers_of(folder: Path) -> list[int]:
     """The last number in the name of every picture, ascending. Empty for a folder without pictures."""

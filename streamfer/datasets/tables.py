@@ -116,7 +116,7 @@ def find_table(root: Path, patterns: Iterable[str], what: str) -> Path:
     Raises SourceMissing saying what was looked for and what is there.
     """
     patterns = list(patterns)
-    files = sorted((f for f in _walk(root, 3) if f.suffix.lower() in ENDINGS), reverse=True)
+    files = sorted((f for f in _walk(root, 3) if f.suffix.lower() in ENDINGS), key=lambda f: (f.name, str(f)), reverse=True)
     for pattern in patterns:
         found = [f for f in files if re.search(pattern, f.name, re.IGNORECASE)]
         if found:
