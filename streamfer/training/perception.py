@@ -1,0 +1,400 @@
+"""Train the perception network: FER+ votes, renders with exact AUs, AU cue maps; resumable at any moment.
+
+    train(PerceptionTraining(fer=(Path("ferplus_train_a.npz"),), ict=Path("ict_facekit.npz"), out=Path("run")))
+
+Losses of one step:
+
+* cross-entropy with the distribution of FER+'s votes over eight labels; as FER+ does (Barsoum et al. 2016, published
+  code), single votes count as slips, and unknown / not-a-face votes are dropped;
+* squared error of the skin's AU reading on renders (all AUs, exact);
+* correlation of the skin's reading with the votes for expressions that hold the AU (`WEAK`), for AUs whose trace is in the
+  skin, which renders have not; the network reads each only at its region (perception_net.Skin);
+* `cues` x (1 - cosine of the map's channel mean and the AU cue map), Belharbi et al. 2024; neutral has no map.
+
+`HOLD_OUT` photographs of the training set are never trained on: all choices are made on them. Weights are averaged (EMA); the
+rate follows a cosine. `out/checkpoint.pt` is replaced atomically every `save_s`; a killed run goes on from it with the same
+order of batches. `out/log.jsonl` has one line a report. Runs on CUDA in bfloat16 where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from streamfer.action_units.model import to_face_frame
+from streamfer.errors import UsageError
+from streamfer.expression import cues
+from streamfer.records import LABELS
+from streamfer.training import face_crops
+from streamfer.training.augment import augmented
+from streamfer.training.face_crops import CROP_PX, FaceCrops
+from streamfer.training.landmark_au import COLUMNS
+from streamfer.training.landmark_net import mirror_of, to_front
+from streamfer.training.perception_net import MAP, NetSize, Perception
+from streamfer.training.renders import Renders
+
+log = logging.getLogger(__name__)
+
+HOLD_OUT = 2000
+FER_ORDER = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+WEAK: dict[int, dict[str, float]] = {
+    4: {"anger": 1.0, "sadness": 0.5, "disgust": 0.5, "fear": 0.5}, 6: {"happiness": 1.0},
+    9: {"disgust": 1.0, "anger": 0.3}, 10: {"disgust": 1.0, "anger": 0.5}, 15: {"sadness": 1.0}, 17: {"sadness": 1.0},
+}  # fmt: skip
+"""AU -> how far a vote for a label speaks for it: the codebook (expression/cues.py), restricted to what few others share."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerceptionTraining:
+    """`cache` keeps crops and renders, which take some minutes to make. Rates and weights are per step."""
+
+    out: Path
+    fer: tuple[Path, ...]  # npz with images (n, 48, 48) and votes (n, 10)
+    ict: Path | None = None  # ICT-FaceKit as npz
+    cache: Path | None = None  # default: out / "cache"
+    seeds: tuple[int, ...] = (11, 12, 13)  # of the renders; 16 is for choices, 14 for reports
+    people: int = 50
+    views: int = 8
+    expressions: int = 6
+    epochs: float = 12.0  # passes over FER+
+    batch: int = 128
+    render_batch: int = 32
+    rate: float = 2e-3
+    weight_decay: float = 0.05
+    cues: float = 1.0  # weight of the alignment; 0 trains without
+    skin: float = 0.3
+    weak: float = 0.2
+    average: float = 0.998  # EMA of the weights, per step
+    no_points: float = 0.2  # share of faces whose landmarks are withheld
+    hold_out: int = HOLD_OUT
+    seed: int = 1
+    threads: int = 1
+    device: str = "auto"
+    save_s: float = 120.0
+    report_steps: int = 100
+    size: NetSize = field(default_factory=NetSize)
+
+
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "quick": {"epochs": 16.0},  # about an hour and a half of one core at 2.5 GHz
+    "full": {
+        "epochs": 120.0, "batch": 512, "render_batch": 128, "seeds": (11, 12, 13, 15, 17, 18, 19, 20),
+        "size": NetSize(stem=32, mid=96, deep=256, out=128, deep_blocks=3), "average": 0.9995,
+    },
+}  # fmt: skip
+
+
+def vote_shares(votes: np.ndarray) -> np.ndarray:
+    """FER+'s ten votes (N, 10) -> shares (N, 8) in the order of LABELS; zeros where nothing is left."""
+    counts = votes[:, : len(FER_ORDER)].astype(np.float32)
+    counts[counts <= 1] = 0.0
+    counts = counts[:, [FER_ORDER.index(label) for label in LABELS]]
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
+
+
+def majority(votes: np.ndarray) -> np.ndarray:
+    """The label (N,) most taggers gave, as an index into LABELS; -1 where unknown or not-a-face won, or a tie."""
+    order = [FER_ORDER.index(label) for label in LABELS]
+    counts = np.column_stack([votes[:, order], votes[:, len(order) :]]).astype(int)
+    best = counts.argmax(axis=1)
+    tied = (counts == counts.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    return np.where(tied | (best >= len(LABELS)), -1, best)
+
+
+@dataclass(slots=True)
+class Photos:
+    """FER+ ready for training, as tensors."""
+
+    crops: torch.Tensor  # (N, 72, 72) uint8
+    front: torch.Tensor  # (N, 478, 3), landmarks turned to the front
+    present: torch.Tensor  # (N, 1)
+    shares: torch.Tensor  # (N, 8)
+    maps: torch.Tensor  # (N, 14, 14) cue maps; zeros where there is none
+
+
+@dataclass(slots=True)
+class Drawn:
+    crops: torch.Tensor
+    truth: torch.Tensor  # (N, K)
+
+
+def front_of_faces(faces: FaceCrops) -> tuple[torch.Tensor, torch.Tensor]:
+    """Landmarks of `faces` turned to the front, zeros where missing, and (N, 1) whether they are there."""
+    points = np.zeros_like(faces.landmarks)
+    points[faces.found] = to_face_frame(faces.landmarks[faces.found])
+    front = torch.zeros(points.shape)
+    rows = torch.from_numpy(np.flatnonzero(faces.found))
+    front[rows] = to_front(torch.from_numpy(points[faces.found]))
+    return front, torch.from_numpy(faces.found.astype(np.float32))[:, None]
+
+
+def cue_maps(faces: FaceCrops, labels: np.ndarray) -> np.ndarray:
+    """(N, MAP, MAP) of the label (N,), -1 for none."""
+    points = np.full((len(faces), 68, 2), np.nan, np.float32)
+    points[faces.found] = cues.landmarks68(faces.landmarks[faces.found])
+    return cues.heatmaps(points, np.maximum(labels, 0), MAP, crop_px=CROP_PX)
+
+
+def photos_of(faces: FaceCrops, votes: np.ndarray) -> Photos:
+    front, present = front_of_faces(faces)
+    shares = vote_shares(votes)
+    labels = np.where(shares.sum(axis=1) > 0, shares.argmax(axis=1), -1)
+    maps = torch.from_numpy(cue_maps(faces, labels))
+    return Photos(torch.from_numpy(faces.crops), front, present, torch.from_numpy(shares), maps)
+
+
+def load_photos(config: PerceptionTraining) -> tuple[FaceCrops, np.ndarray]:
+    cache = config.cache or config.out / "cache"
+    parts, votes = [], []
+    for path in config.fer:
+        parts.append(face_crops.cached(cache / f"{path.stem}.npz", lambda path=path: face_crops.fer_faces(path)))
+        with np.load(path, allow_pickle=False) as data:
+            votes.append(data["votes"])
+    return face_crops.joined(parts), np.concatenate(votes)
+
+
+def load_renders(config: PerceptionTraining, seed: int) -> tuple[FaceCrops, Renders]:
+    cache, ict = config.cache or config.out / "cache", config.ict
+    if ict is None:
+        raise UsageError("renders need ICT-FaceKit: give --ict")
+    name = f"renders-{seed}-{config.people}x{config.views}x{config.expressions}"
+    faces = face_crops.cached(
+        cache / f"{name}-crops.npz",
+        lambda: face_crops.render_faces(ict, seed, config.people, config.views, config.expressions, cache / f"{name}.npz"),
+    )
+    return faces, Renders.load(cache / f"{name}.npz")
+
+
+def held_out(count: int, hold: int, seed: int = 0) -> np.ndarray:
+    """(count,) bool: the photographs kept for choices, the same in every run."""
+    mask = np.zeros(count, bool)
+    mask[np.random.default_rng(seed).permutation(count)[:hold]] = True
+    return mask
+
+
+def new_net(faces: FaceCrops, size: NetSize) -> Perception:
+    """A network whose standard face and AU regions are those of `faces`."""
+    front = front_of_faces(faces)[0][torch.from_numpy(faces.found)].numpy()
+    mirror = mirror_of(front)
+    mean, std = front.mean(axis=0), np.maximum(front.std(axis=0), 1e-3)
+    mean, std = (mean + mean[mirror] * [-1, 1, 1]) / 2, (std + std[mirror]) / 2
+    return Perception(regions(faces), mean, std, size)
+
+
+def regions(faces: FaceCrops) -> np.ndarray:
+    """Where each column of COLUMNS is looked for, (K, MAP, MAP), each with sum 1: its region on the mean face."""
+    points = cues.landmarks68(faces.landmarks[faces.found]).mean(axis=0, keepdims=True)
+    named = [name if not name.startswith("AU18") else "AU23" for name in COLUMNS]  # puckered lips: where lips are
+    maps = cues.au_heatmaps(points, named, MAP, crop_px=CROP_PX)[0] + 1e-4
+    return maps / maps.sum(axis=(1, 2), keepdims=True)
+
+
+def train(config: PerceptionTraining) -> Perception:
+    """Train, or go on with, the run in `config.out`; returns the averaged network."""
+    torch.set_num_threads(config.threads)
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    faces, votes = load_photos(config)
+    out = held_out(len(faces), config.hold_out)
+    usable = vote_shares(votes).sum(axis=1) > 0
+    photos = photos_of(faces.take(np.flatnonzero(~out & usable)), votes[~out & usable])
+    drawn = None
+    if config.ict is not None:
+        parts = [load_renders(config, seed) for seed in config.seeds]
+        crops = face_crops.joined(p[0] for p in parts).crops
+        truth = np.concatenate([p[1].truth(COLUMNS) for p in parts])
+        drawn = Drawn(torch.from_numpy(crops), torch.from_numpy(truth))
+    checks = photos_of(faces.take(np.flatnonzero(out)), votes[out])
+    torch.manual_seed(config.seed)
+    run = Run(config, new_net(faces, config.size), mirror_of(photos.front[photos.present[:, 0] > 0][:2000].numpy()), device)
+    run.go(photos, drawn, checks, majority(votes[out]))
+    return run.averaged.eval()
+
+
+class Run:
+    """The state of a training: everything that a checkpoint holds."""
+
+    def __init__(self, config: PerceptionTraining, net: Perception, mirror: np.ndarray, device: str) -> None:
+        import copy
+
+        self.config, self.device = config, device
+        self.net = net.to(device).to(memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self.mirror = torch.from_numpy(mirror)
+        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=config.rate, weight_decay=config.weight_decay)
+        self.step = 0
+        swapped = [c[:-1] + {"L": "R", "R": "L"}[c[-1]] if c[-1] in "LR" else c for c in COLUMNS]
+        self.swap = torch.tensor([COLUMNS.index(c) for c in swapped])
+        self.evidence = torch.zeros(len(LABELS), len(COLUMNS))
+        for k, column in enumerate(COLUMNS):
+            for label, weight in WEAK.get(int(column[2:4]), {}).items():
+                self.evidence[LABELS.index(label), k] = weight
+
+    # ---------------------------------------------------------------------------------- the loop
+
+    def go(self, photos: Photos, drawn: Drawn | None, checks: Photos, truth: np.ndarray) -> None:
+        config = self.config
+        total = max(1, int(config.epochs * len(photos.crops) / config.batch))
+        self.resume()
+        config.out.mkdir(parents=True, exist_ok=True)
+        saved, began, began_step, sums = time.monotonic(), time.monotonic(), self.step, {}
+        while self.step < total:
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.rate(total)
+            for name, value in self.one(photos, drawn).items():
+                sums[name] = sums.get(name, 0.0) + value
+            self.step += 1
+            if self.step % config.report_steps == 0 or self.step == total:
+                entry = {"step": self.step, "of": total, **{k: round(v / config.report_steps, 4) for k, v in sums.items()}}
+                entry["faces_per_s"] = round((self.step - began_step) * config.batch / (time.monotonic() - began), 1)
+                if self.step % (5 * config.report_steps) == 0 or self.step == total:
+                    entry["held_out_accuracy"] = round(accuracy(self.averaged, checks, truth), 4)
+                with (config.out / "log.jsonl").open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(entry) + "\n")
+                log.info("%s", entry)
+                sums = {}
+            if time.monotonic() - saved > config.save_s or self.step == total:
+                self.save()
+                saved = time.monotonic()
+
+    def rate(self, total: int) -> float:
+        warm = min(1.0, (self.step + 1) / max(1, min(200, total // 10)))
+        return self.config.rate * warm * (0.5 + 0.5 * float(np.cos(np.pi * self.step / total))) + 1e-6
+
+    def one(self, photos: Photos, drawn: Drawn | None) -> dict[str, float]:
+        """One step. Its random numbers depend on the seed and the step alone, so a resumed run is the same run."""
+        config = self.config
+        rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
+        pick = torch.randint(len(photos.crops), (config.batch,), generator=rng)
+        flip = torch.rand(config.batch, generator=rng) < 0.5
+        crops, maps = augmented(photos.crops[pick], flip, rng, photos.maps[pick])
+        front = torch.where(flip[:, None, None], photos.front[pick][:, self.mirror] * FLIP, photos.front[pick])
+        front = front + torch.randn(front.shape, generator=rng) * 0.004
+        present = photos.present[pick] * (torch.rand(config.batch, 1, generator=rng) >= config.no_points).float()
+        shares = photos.shares[pick]
+        count = config.batch
+        if drawn is not None:
+            rows = torch.randint(len(drawn.crops), (config.render_batch,), generator=rng)
+            turned = torch.rand(config.render_batch, generator=rng) < 0.5
+            more, _ = augmented(drawn.crops[rows], turned, rng, None, coarse=0.6)
+            crops = torch.cat([crops, more])
+            nothing = torch.zeros(config.render_batch, *front.shape[1:])
+            front, present = torch.cat([front, nothing]), torch.cat([present, torch.zeros(config.render_batch, 1)])
+        self.net.train()
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+            moved = crops.to(self.device).contiguous(memory_format=torch.channels_last)
+            seen = self.net.see(moved, front.to(self.device), present.to(self.device))
+        losses = {"labels": -(shares.to(self.device) * functional.log_softmax(seen.logits[:count].float(), dim=1)).sum(1).mean()}
+        assert maps is not None
+        if config.cues:
+            losses["cues"] = config.cues * alignment(seen.features[:count].float(), maps.to(self.device))
+        skin = seen.skin.float()
+        if config.weak:
+            wanted = (shares @ self.evidence).to(self.device)
+            taught = self.evidence.sum(0) > 0
+            related = correlation(skin[:count][:, taught], wanted[:, taught])
+            losses["weak"] = config.weak * (1 - related).mean()
+        if drawn is not None:
+            known = drawn.truth[rows]
+            known = torch.where(turned[:, None], known[:, self.swap], known).to(self.device)
+            losses["skin"] = config.skin * (skin[count:] - known).square().mean()
+        loss = torch.stack(list(losses.values())).sum()
+        self.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimiser.step()
+        self.average()
+        return {name: value.item() for name, value in losses.items()}
+
+    def average(self) -> None:
+        keep = min(self.config.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, now in zip(self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True):
+                if mean.dtype.is_floating_point:
+                    mean.lerp_(now, 1 - keep)
+                else:
+                    mean.copy_(now)
+
+    # ------------------------------------------------------------------------------ checkpoints
+
+    @property
+    def path(self) -> Path:
+        return self.config.out / "checkpoint.pt"
+
+    def save(self) -> None:
+        state = {
+            "net": self.net.state_dict(), "averaged": self.averaged.state_dict(), "step": self.step,
+            "optimiser": self.optimiser.state_dict(), "config": settings(self.config),
+        }  # fmt: skip
+        part = self.path.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.path)
+
+    def resume(self) -> None:
+        if not self.path.exists():
+            return
+        state = torch.load(self.path, map_location=self.device, weights_only=True)
+        if state["config"] != settings(self.config):
+            changed = [k for k, v in settings(self.config).items() if state["config"].get(k) != v]
+            raise UsageError(
+                f"{self.path} was trained with other settings ({', '.join(changed)}): give another folder with -o"
+            )
+        self.net.load_state_dict(state["net"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+        log.info("going on from step %d", self.step)
+
+
+FLIP = torch.tensor([-1.0, 1.0, 1.0])
+
+
+def settings(config: PerceptionTraining) -> dict[str, Any]:
+    """What must be the same for a run to go on: all that changes the weights, in plain types."""
+    plain = asdict(replace(config, fer=()))
+    for name in ("out", "cache", "ict", "fer", "threads", "device", "save_s", "report_steps"):
+        plain.pop(name)
+    return {**json.loads(json.dumps(plain)), "fer": [path.name for path in config.fer], "ict": config.ict is not None}
+
+
+def alignment(features: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """Mean over faces with a cue map of 1 - cosine(channel mean (N, C, h, w), map (N, h, w))."""
+    seen, wanted = features.mean(dim=1).flatten(1), maps.flatten(1)
+    valid = (wanted.amax(dim=1) > 0).float()
+    cosine = functional.cosine_similarity(seen, wanted, dim=1, eps=1e-8)
+    return ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)
+
+
+def correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    a, b = a - a.mean(dim=0), b - b.mean(dim=0)
+    return (a * b).sum(dim=0) / (a.norm(dim=0) * b.norm(dim=0) + 1e-3)
+
+
+def probabilities(net: Perception, photos: Photos, mirrored: torch.Tensor | None = None) -> np.ndarray:
+    """(N, 8); with `mirrored`, the partner (478,) of each landmark, the mean over the face and its mirror image."""
+    from streamfer.training.augment import centre
+
+    parts = []
+    with torch.no_grad():
+        for rows in face_crops.in_batches(len(photos.crops), 256):
+            grey, front, present = centre(photos.crops[rows]), photos.front[rows], photos.present[rows]
+            device = net.mean.device
+            one = net.see(grey.to(device), front.to(device), present.to(device)).logits.softmax(1)
+            if mirrored is not None:
+                other = net.see(grey.flip(3).to(device), (front[:, mirrored] * FLIP).to(device), present.to(device))
+                one = (one + other.logits.softmax(1)) / 2
+            parts.append(one.float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def accuracy(net: Perception, photos: Photos, truth: np.ndarray) -> float:
+    """Against the majority (N,), -1 left out."""
+    known = truth >= 0
+    return float((probabilities(net.eval(), photos).argmax(axis=1) == truth)[known].mean()) if known.any() else float("nan")
