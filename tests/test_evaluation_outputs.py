@@ -248,7 +248,8 @@ def test_strs_command(own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     from streamfer.evaluation import labels
 
     monkeypatch.setattr(labels, "truth_class", lambda dataset, scheme: {"disgust": "negative"}.get)
-    monkeypatch.setattr(labels, "given_class", lambda scheme: lambda e: "negative" if e.result.cot.label == "disgust" else None)
+    given = lambda e: "negative" if e.result.cot.label == "disgust" else None  # noqa: E731
+    monkeypatch.setattr(labels, "given_class", lambda scheme, dataset: given)
     assert run("strs", own, "--dataset", "own", "x", "--json") == 0
     text = capsys.readouterr().out
     told = scores(text)
