@@ -122,5 +122,5 @@ def test_long_junk(piece: str, length: int) -> None:
     """A second of work where time grows with the length; a minute where it grows with its square."""
     text = piece * (length // len(piece))
     start = time.process_time()
-    assert parse(text + "x").raw == text + "x"
-    assert time.process_time() - start < 20
+    assert parse(text + "4").raw == text + "4"
+    assert time.process_time() - start < 15

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from streamfer.errors import ExtraMissing, SourceMissing, SourceUnreadable
 HEADER = ("Subject", "Onset Frame")
 
 
-def book(path: Path, **sheets: list[list[object]]) -> Path:
+def book(path: Path, **sheets: list[list[Any]]) -> Path:
     openpyxl = pytest.importorskip("openpyxl")
     made = openpyxl.Workbook()
     made.remove(made.active)
@@ -32,7 +33,7 @@ def written(path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 @pytest.mark.parametrize("notes", [0, 1, 9, 12])
 def test_the_header_is_found_below_notes(tmp_path: Path, notes: int) -> None:
-    above: list[list[object]] = [[f"Note {i}: Subject and more"] if i % 2 else [] for i in range(notes)]
+    above: list[list[Any]] = [[f"Note {i}: Subject and more"] if i % 2 else [] for i in range(notes)]
     rows = [*above, ["Subject", "Filename", "Onset Frame"], ["006", "006_1_2", 5562], [], ["007", "007_3_1", 566.4]]
     table = read_table(book(tmp_path / "t.xlsx", MICRO_ONLY=rows), sheet="MICRO_ONLY", header=HEADER)
     assert table.columns == ("Subject", "Filename", "Onset Frame")
