@@ -1,4 +1,4 @@
-"""`streamfer train landmarks`: train the bundled landmark AU model again. Needs the extra `train`."""
+"""`streamfer train landmarks|perception|micro`: train models again. Needs the extra `train`."""
 
 from __future__ import annotations
 
@@ -38,6 +38,42 @@ def landmarks(
         raise ExtraMissing.of(error.name or "torch", "train", "training") from None
     train(LandmarkTraining(ict=ict, task=task, cache=cache, out=out, clips=clips, fer=fer, epochs=epochs))
     click.echo(out)
+
+
+@command.command()
+@click.option("--data", "fer", multiple=True, required=True, type=click.Path(exists=True, path_type=Path),
+              help="FER+ as npz (images, votes). Repeatable.")  # fmt: skip
+@click.option("--ict", type=click.Path(exists=True, path_type=Path), help="ICT-FaceKit as npz; without it no AUs are learned exactly.")
+@click.option("--schedule", default="quick", show_default=True, type=click.Choice(["quick", "full"]),
+              help="quick: a few hours of two cores; full: for a GPU.")  # fmt: skip
+@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over FER+ instead of the schedule's.")
+@click.option("--cues", default=1.0, show_default=True, type=click.FloatRange(min=0), help="Weight of the AU cue maps; 0: none.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Crops and renders.  [default: OUT/cache]")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option("--seed", default=1, show_default=True)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of the run; an interrupted one goes on.")
+@logging_options
+def perception(
+    fer: tuple[Path, ...], ict: Path | None, schedule: str, epochs: float | None, cues: float, cache: Path | None,
+    threads: int, device: str, seed: int, out: Path,
+) -> None:  # fmt: skip
+    """Expression, AUs of the skin and a feature map from the aligned crop and landmarks.
+
+    Writes OUT/perception.onnx, which --au-model takes. OUT/log.jsonl shows the losses and the accuracy on faces held out.
+    """
+    from streamfer.errors import ExtraMissing
+
+    try:
+        from streamfer.training import perception as training
+        from streamfer.training.perception_export import export_run
+    except ImportError as error:
+        raise ExtraMissing.of(error.name or "torch", "train", "training") from None
+    options = {**training.SCHEDULES[schedule], **({} if epochs is None else {"epochs": epochs})}
+    config = training.PerceptionTraining(
+        out=out, fer=fer, ict=ict, cues=cues, cache=cache, threads=threads, device=device, seed=seed, **options
+    )
+    click.echo(export_run(training.train(config), config))
 
 
 @command.command()

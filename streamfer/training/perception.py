@@ -22,6 +22,7 @@ import json
 import logging
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from torch.nn import functional
 
 from streamfer.action_units.model import to_face_frame
 from streamfer.errors import UsageError
+from streamfer.evaluation.expression import VOTED, majority
 from streamfer.expression import cues
 from streamfer.records import LABELS
 from streamfer.training import face_crops
@@ -44,7 +46,6 @@ from streamfer.training.renders import Renders
 log = logging.getLogger(__name__)
 
 HOLD_OUT = 2000
-FER_ORDER = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 WEAK: dict[int, dict[str, float]] = {
     4: {"anger": 1.0, "sadness": 0.5, "disgust": 0.5, "fear": 0.5}, 6: {"happiness": 1.0},
     9: {"disgust": 1.0, "anger": 0.3}, 10: {"disgust": 1.0, "anger": 0.5}, 15: {"sadness": 1.0}, 17: {"sadness": 1.0},
@@ -94,19 +95,10 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 
 def vote_shares(votes: np.ndarray) -> np.ndarray:
     """FER+'s ten votes (N, 10) -> shares (N, 8) in the order of LABELS; zeros where nothing is left."""
-    counts = votes[:, : len(FER_ORDER)].astype(np.float32)
+    counts = votes[:, : len(LABELS)].astype(np.float32)
     counts[counts <= 1] = 0.0
-    counts = counts[:, [FER_ORDER.index(label) for label in LABELS]]
+    counts = counts[:, [VOTED.index(label) for label in LABELS]]
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
-
-
-def majority(votes: np.ndarray) -> np.ndarray:
-    """The label (N,) most taggers gave, as an index into LABELS; -1 where unknown or not-a-face won, or a tie."""
-    order = [FER_ORDER.index(label) for label in LABELS]
-    counts = np.column_stack([votes[:, order], votes[:, len(order) :]]).astype(int)
-    best = counts.argmax(axis=1)
-    tied = (counts == counts.max(axis=1, keepdims=True)).sum(axis=1) > 1
-    return np.where(tied | (best >= len(LABELS)), -1, best)
 
 
 @dataclass(slots=True)
@@ -155,7 +147,7 @@ def load_photos(config: PerceptionTraining) -> tuple[FaceCrops, np.ndarray]:
     cache = config.cache or config.out / "cache"
     parts, votes = [], []
     for path in config.fer:
-        parts.append(face_crops.cached(cache / f"{path.stem}.npz", lambda path=path: face_crops.fer_faces(path)))
+        parts.append(face_crops.cached(cache / f"{path.stem}.npz", partial(face_crops.fer_faces, path)))
         with np.load(path, allow_pickle=False) as data:
             votes.append(data["votes"])
     return face_crops.joined(parts), np.concatenate(votes)
@@ -225,7 +217,7 @@ class Run:
         import copy
 
         self.config, self.device = config, device
-        self.net = net.to(device).to(memory_format=torch.channels_last)
+        self.net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.mirror = torch.from_numpy(mirror)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=config.rate, weight_decay=config.weight_decay)
@@ -244,22 +236,25 @@ class Run:
         total = max(1, int(config.epochs * len(photos.crops) / config.batch))
         self.resume()
         config.out.mkdir(parents=True, exist_ok=True)
-        saved, began, began_step, sums = time.monotonic(), time.monotonic(), self.step, {}
+        saved, began, began_step = time.monotonic(), time.monotonic(), self.step
+        sums: dict[str, float] = {}
+        summed = 0
         while self.step < total:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.rate(total)
             for name, value in self.one(photos, drawn).items():
                 sums[name] = sums.get(name, 0.0) + value
             self.step += 1
+            summed += 1
             if self.step % config.report_steps == 0 or self.step == total:
-                entry = {"step": self.step, "of": total, **{k: round(v / config.report_steps, 4) for k, v in sums.items()}}
+                entry = {"step": self.step, "of": total, **{k: round(v / summed, 4) for k, v in sums.items()}}
                 entry["faces_per_s"] = round((self.step - began_step) * config.batch / (time.monotonic() - began), 1)
                 if self.step % (5 * config.report_steps) == 0 or self.step == total:
                     entry["held_out_accuracy"] = round(accuracy(self.averaged, checks, truth), 4)
                 with (config.out / "log.jsonl").open("a", encoding="utf-8") as file:
                     file.write(json.dumps(entry) + "\n")
                 log.info("%s", entry)
-                sums = {}
+                sums, summed = {}, 0
             if time.monotonic() - saved > config.save_s or self.step == total:
                 self.save()
                 saved = time.monotonic()
@@ -272,6 +267,7 @@ class Run:
         """One step. Its random numbers depend on the seed and the step alone, so a resumed run is the same run."""
         config = self.config
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
+        torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout takes no generator
         pick = torch.randint(len(photos.crops), (config.batch,), generator=rng)
         flip = torch.rand(config.batch, generator=rng) < 0.5
         crops, maps = augmented(photos.crops[pick], flip, rng, photos.maps[pick])

@@ -1,0 +1,159 @@
+"""Three steps of the perception network's training on faces made here, a killed run that goes on, and the ONNX file."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from streamfer.action_units.model import AUModel
+from streamfer.errors import UsageError
+from streamfer.records import LABELS
+from streamfer.training import perception
+from streamfer.training.augment import augmented, centre
+from streamfer.training.face_crops import CROP_PX, MARGIN_PX, STORED_PX, FaceCrops, photo_crops
+from streamfer.training.landmark_au import COLUMNS
+from streamfer.training.perception import PerceptionTraining, alignment, vote_shares
+from streamfer.training.perception_export import blend_of, export
+from streamfer.training.perception_net import NetSize
+
+SMALL = NetSize(stem=8, mid=16, deep=16, deep_blocks=1, out=16, points=8)
+
+
+def symmetric_face() -> np.ndarray:
+    """(478, 3) px of a 48 px picture: every point has a partner across x = 24, forehead above, nose below the eyes."""
+    points = np.zeros((478, 3))
+    known = [(127, 356), (162, 389), (21, 251), (33, 263), (133, 362), (109, 338), (67, 297)]
+    others = [i for i in range(478) if i not in {j for pair in known for j in pair}]
+    pairs = [*known, *zip(others[::2], others[1::2], strict=True)]
+    rng = np.random.default_rng(7)
+    for right, left in pairs:
+        x, y, z = rng.uniform(1, 16), rng.uniform(-16, 20), rng.uniform(-4, 4)
+        points[right], points[left] = (24 - x, 22 + y, z), (24 + x, 22 + y, z)
+    points[133], points[362] = (18, 20, 0), (30, 20, 0)
+    points[[10, 151, 109, 338, 67, 297], 1], points[[4, 5, 195, 94], 1] = 2, 30
+    points[:, 0] = np.where(points[:, 0] == 24, 24.5, points[:, 0])
+    return points
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A FER+ file of 40 pictures and its crops, where the last five have no mesh."""
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 256, (40, 48, 48), dtype=np.uint8)
+    votes = np.zeros((40, 10), np.uint8)
+    votes[np.arange(40), np.arange(40) % 8] = 8
+    np.savez(tmp_path / "fer.npz", images=images, votes=votes)
+    points = symmetric_face()[None] + rng.normal(0, 0.2, (40, 478, 3))
+    points[35:] = np.nan
+    photo_crops(images, points.astype(np.float32)).save(tmp_path / "cache" / "fer.npz")
+    return tmp_path
+
+
+def config_of(folder, out="run", **changes) -> PerceptionTraining:
+    config = PerceptionTraining(
+        out=folder / out, fer=(folder / "fer.npz",), cache=folder / "cache", epochs=0.75, batch=8, hold_out=8,
+        size=SMALL, report_steps=1,
+    )  # fmt: skip
+    return replace(config, **changes)
+
+
+def test_three_steps_move_the_weights_and_are_logged(data):
+    net = perception.train(config_of(data))
+    lines = (data / "run" / "log.jsonl").read_text().splitlines()
+    assert len(lines) == 3
+    assert all(torch.isfinite(value).all() for value in net.state_dict().values())
+
+
+def test_an_interrupted_run_ends_as_one_that_was_not(data, monkeypatch):
+    whole = perception.train(config_of(data))
+    one = perception.Run.one
+
+    def killed(self, *args):
+        if self.step == 2:
+            raise KeyboardInterrupt
+        return one(self, *args)
+
+    monkeypatch.setattr(perception.Run, "one", killed)
+    with pytest.raises(KeyboardInterrupt):
+        perception.train(config_of(data, "cut", save_s=0.0))
+    monkeypatch.setattr(perception.Run, "one", one)
+    rest = perception.train(config_of(data, "cut", save_s=0.0))
+    assert len((data / "cut" / "log.jsonl").read_text().splitlines()) == 3  # two before, one after
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(rest.state_dict()[name], value)
+
+
+def test_a_run_does_not_go_on_with_other_settings(data):
+    perception.train(config_of(data))
+    with pytest.raises(UsageError, match="cues"):
+        perception.train(config_of(data, cues=0.0))
+
+
+def test_the_exported_file_keeps_the_contract_and_both_its_halves(data):
+    net = perception.train(config_of(data))
+    path = data / "perception.onnx"
+    export(net, path, blend=blend_of({9: 0.5}), version="1", training_data="made by a test")
+    model, landmarks = AUModel.load(path, device="cpu"), AUModel.load("landmarks", device="cpu")
+    face = symmetric_face().astype(np.float32)
+    picture = np.random.default_rng(5).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    seen = model.look(picture, face)
+    assert seen is not None
+    assert seen.expression.shape == (len(LABELS),)
+    assert seen.expression.sum() == pytest.approx(1, abs=1e-4)
+    assert seen.features.shape == (SMALL.out, 14, 14)
+    crop = np.zeros((CROP_PX, CROP_PX, 3), np.uint8)
+    got, alone = model.predict([face], [crop])[0], landmarks.predict([face])[0]
+    kept = [i for i, name in enumerate(COLUMNS) if not name.startswith("AU09")]
+    np.testing.assert_allclose(got[kept], alone[kept], atol=2e-3)
+
+
+def test_expression_without_a_mesh_comes_from_the_crop_alone(data):
+    net = perception.train(config_of(data)).eval()
+    crop = torch.randint(0, 256, (2, 3, CROP_PX, CROP_PX), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    missing = torch.full((2, 478, 3), float("nan"))
+    with torch.no_grad():
+        nans, zeros = net(crop, missing), net(crop, torch.zeros(2, 478, 3))
+    for a, b in zip(nans, zeros, strict=True):
+        assert torch.isfinite(a).all()
+        torch.testing.assert_close(a, b)
+
+
+def test_single_votes_are_slips_and_unknown_votes_are_dropped():
+    share = vote_shares(np.array([[6, 1, 0, 2, 0, 0, 0, 0, 1, 0]], np.uint8))[0]
+    assert share[LABELS.index("neutral")] == pytest.approx(0.75)
+    assert share[LABELS.index("sadness")] == pytest.approx(0.25)
+    assert share.sum() == pytest.approx(1)
+
+
+def test_alignment_is_the_cosine_and_skips_faces_without_a_map():
+    features = torch.rand(3, 4, 14, 14, generator=torch.Generator().manual_seed(2))
+    maps = features.mean(dim=1).clone()
+    maps[1] = 0
+    assert alignment(features, maps).item() == pytest.approx(0, abs=1e-6)
+    assert alignment(features, torch.zeros(3, 14, 14)).item() == 0
+
+
+def test_augmentation_mirrors_picture_and_map_alike():
+    """A bright square on the picture's left, and its map, land on the same side whether mirrored or not."""
+    crops, maps = torch.zeros(64, STORED_PX, STORED_PX, dtype=torch.uint8), torch.zeros(64, 14, 14)
+    crops[:, MARGIN_PX + 24 : MARGIN_PX + 32, MARGIN_PX + 8 : MARGIN_PX + 16] = 255
+    maps[:, 6:8, 2:4] = 1
+    flip = torch.arange(64) % 2 == 0
+    pictures, moved = augmented(crops, flip, torch.Generator().manual_seed(0), maps, coarse=0.0)
+    assert moved is not None
+    left_of_map = moved[:, :, :7].sum(dim=(1, 2)) > moved[:, :, 7:].sum(dim=(1, 2))
+    assert (left_of_map != flip).all()
+    cells = torch.nn.functional.avg_pool2d(pictures, 4)[:, 0]
+    bright = (cells * moved).sum(dim=(1, 2)) / moved.sum(dim=(1, 2))
+    assert (bright > cells.mean(dim=(1, 2))).float().mean() > 0.9  # some are covered
+
+
+def test_the_stored_crop_holds_the_products_crop_in_its_middle():
+    faces = FaceCrops(
+        np.arange(STORED_PX * STORED_PX, dtype=np.int64).reshape(1, STORED_PX, STORED_PX).astype(np.uint8),
+        np.zeros((1, 478, 3), np.float32), np.ones(1, bool), np.zeros(1, int),
+    )  # fmt: skip
+    middle = centre(torch.from_numpy(faces.crops))
+    assert middle.shape == (1, 1, CROP_PX, CROP_PX)
+    assert middle[0, 0, 0, 0] == faces.crops[0, MARGIN_PX, MARGIN_PX]
