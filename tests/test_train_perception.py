@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from streamfer.action_units.model import AUModel
-from streamfer.errors import UsageError
+from streamfer.errors import ModelContract, UsageError
+from streamfer.evaluation import photographs
 from streamfer.records import LABELS
 from streamfer.training import perception
 from streamfer.training.augment import augmented, centre
@@ -157,3 +158,26 @@ def test_the_stored_crop_holds_the_products_crop_in_its_middle():
     middle = centre(torch.from_numpy(faces.crops))
     assert middle.shape == (1, 1, CROP_PX, CROP_PX)
     assert middle[0, 0, 0, 0] == faces.crops[0, MARGIN_PX, MARGIN_PX]
+
+
+def test_photographs_are_scored_with_and_without_a_mesh_and_mirrored(data):
+    """A network whose last layer is set by hand always says surprise: the share of surprise is its accuracy."""
+    net = perception.train(config_of(data))
+    with torch.no_grad():
+        net.label.weight.zero_()
+        net.label.bias.copy_(torch.eye(len(LABELS))[LABELS.index("surprise")] * 9)
+    path = data / "surprise.onnx"
+    export(net, path, blend=blend_of({}), version="1", training_data="made by a test")
+    faces = FaceCrops.load(data / "cache" / "fer.npz")
+    votes = np.load(data / "fer.npz")["votes"]
+    for mirror in (False, True):
+        result = photographs.score(faces, votes, AUModel.load(path, device="cpu"), mirror)
+        assert result.without_mesh == 5
+        assert result.scores.recall["surprise"] == 1
+        assert result.scores.accuracy == pytest.approx(1 / 8)
+        assert "accuracy     0.1250" in photographs.report(result, as_json=False)
+
+
+def test_a_model_without_expression_is_refused():
+    with pytest.raises(ModelContract, match="names no expression"):
+        AUModel.load("landmarks", device="cpu").express([np.zeros((478, 3), np.float32)], None)

@@ -8,6 +8,7 @@ import numpy as np
 
 from streamfer.action_units import facs
 from streamfer.action_units.model import ModelInfo
+from streamfer.errors import ModelContract
 from streamfer.records import Face
 
 
@@ -31,6 +32,10 @@ class FakeAUs:
     def predict(self, landmarks: Sequence[np.ndarray], crops: Sequence[np.ndarray] | None = None) -> np.ndarray:
         rows = [np.asarray(self._fn(points), np.float32) for points in landmarks]
         return np.clip(np.stack(rows), 0, 5) if rows else np.zeros((0, len(self.names)), np.float32)
+
+    def express(self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None) -> np.ndarray:
+        """It names no expression, which AUModel refuses too."""
+        raise ModelContract("the test double names no expression")
 
     def look(self, picture: np.ndarray, landmarks: np.ndarray) -> None:
         """No spatial map."""

@@ -161,6 +161,17 @@ class AUModel:
         weights = np.array(self._spatial.class_weights, np.float32)
         return Seen(expression[0], features[0], weights, crop.size_px, to_crop)
 
+    def express(self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None) -> np.ndarray:
+        """Expression probabilities (N, 8) in the order of records.LABELS, of the same inputs as `predict`.
+
+        Landmarks of NaN say that none were found: whether the model can do without is its own matter. Raises
+        ModelContract when the model names no expression.
+        """
+        if self._spatial is None:
+            raise ModelContract(f"AU model {self.info.path} names no expression: give one with `spatial` (docs/au-model.md)")
+        feed, count = self._feed(landmarks, crops)
+        return self._session.run(["expression"], feed)[0] if count else np.zeros((0, len(LABELS)), np.float32)
+
     def _feed(
         self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None
     ) -> tuple[dict[str, np.ndarray], int]:

@@ -216,6 +216,21 @@ def vqa(
     show(reports.questions(scores, counts, f"answers of {source}", notes), as_json)
 
 
+@command.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--model", required=True, type=_PATH, help="ONNX file with an expression (docs/au-model.md).")
+@click.option("--mirror", is_flag=True, help="Mean over each picture and its mirror image.")
+@_JSON
+def fer(file: Path, model: Path, mirror: bool, as_json: bool) -> None:
+    """Expression of single faces against FER+'s votes. FILE is an npz with images (N, 48, 48) and votes (N, 10).
+
+    A face whose landmarks are not found is read from its crop alone; none is left out for that.
+    """
+    from streamfer.evaluation import photographs
+
+    click.echo(photographs.report(photographs.score_file(file, model, mirror), as_json))
+
+
 def _load(dataset: tuple[str, str]) -> Any:
     from streamfer import datasets
 
