@@ -8,7 +8,7 @@ The words differ ("sad", "Sadness", "happyiness", a Roman class), so they are fi
   as negative (its 7 sad and 2 fearful clips are left out): give the data set's name.
 * 5 classes: those of work on CASME II alone, disgust, happiness, repression, surprise, others (sadness and fear dropped).
   SAMM's five, given its name, are its most frequent words: anger 57, others 26, happiness 26, surprise 15, contempt 12,
-  together 136 of 159 clips, as work on SAMM alone takes them (for one MMNet, Li et al., IJCAI 2022).
+  together 136 of 159 clips.
 * 8 classes: the labels of streamfer's own records.
 """
 
