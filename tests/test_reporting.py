@@ -346,7 +346,7 @@ def test_close_ups_show_the_side_that_moved_and_keep_the_apex(folder: Path) -> N
 
 def test_a_close_up_over_two_parts_of_a_long_file_is_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = gather(folder / "faces.csv", EVENTS)
-    monkeypatch.setattr("streamfer.reporting.curves.read_chunks", lambda path, only: read_chunks(path, 17, only))
+    monkeypatch.setattr("streamfer.reporting.curves._PART_ROWS", 17)
     parts = gather(folder / "faces.csv", EVENTS)
     assert parts.end_s == whole.end_s and parts.close_ups.keys() == whole.close_ups.keys()
     for one, other in zip(whole.lanes, parts.lanes, strict=True):
@@ -354,6 +354,8 @@ def test_a_close_up_over_two_parts_of_a_long_file_is_whole(folder: Path, monkeyp
         np.testing.assert_array_equal(one.aus["AU12"], other.aus["AU12"])
     for name, close in whole.close_ups.items():
         np.testing.assert_array_equal(close.times_s, parts.close_ups[name].times_s)
+        for au, values in close.aus.items():
+            np.testing.assert_array_equal(values, parts.close_ups[name].aus[au])
 
 
 @pytest.mark.parametrize("left", ["", "frame,face_id\n", "header and one torn row"])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 BINS = 3000
 AROUND_S = 1.0
 CLOSE_UP_POINTS = 240
+_PART_ROWS = 4000  # read at once: about 4 MB
 CLOSE_UP_AUS = 5
 GAP_S = 0.5  # a lane is broken where a person was not seen for longer
 STEP = 0.02
@@ -75,15 +76,15 @@ def gather(path: Path, events: Sequence[Event], bins: int = BINS) -> Curves:
     whole = [name for name in units if name.count("_") == 1]
     width_s = max(end_s, 1e-3) * (1 + 1e-9) / bins  # the last row belongs to the last stretch
     parts: list[pd.DataFrame] = []
-    rows_of: dict[str, list[pd.DataFrame]] = {}
-    for chunk in read_chunks(path, only=["timestamp", "success", "face_id", "person", "usable", *units]):
+    pieces: dict[str, list[_Piece]] = {}
+    for chunk in read_chunks(path, _PART_ROWS, ["timestamp", "success", "face_id", "person", "usable", *units]):
         seen = chunk[chunk["success"] == 1]
         if len(seen):
             seen = seen.astype(dict.fromkeys(units, "float32"))  # all of a part may be empty
             seen.loc[seen["usable"] != 1, units] = np.nan
             parts.append(_binned(seen, whole, width_s))
-            _collect(seen, events, rows_of)
-    return Curves(end_s, width_s, _lanes(parts, whole, width_s), _close_ups(events, rows_of))
+            _collect(seen, events, pieces)
+    return Curves(end_s, width_s, _lanes(parts, whole, width_s), _close_ups(events, pieces))
 
 
 def pack(values: np.ndarray) -> str:
@@ -161,7 +162,10 @@ def _lane(person: str, rows: pd.DataFrame, units: list[str], width_s: float) -> 
 # ------------------------------------------------------------------------------------------- close-ups
 
 
-def _collect(rows: pd.DataFrame, events: Sequence[Event], rows_of: dict[str, list[pd.DataFrame]]) -> None:
+_Piece = tuple[np.ndarray, dict[str, np.ndarray]]  # times, quantised intensities: a close-up may lie in two parts
+
+
+def _collect(rows: pd.DataFrame, events: Sequence[Event], pieces: dict[str, list[_Piece]]) -> None:
     start, stop = rows["timestamp"].iloc[0], rows["timestamp"].iloc[-1]
     near = [e for e in events if e.onset.time_s - AROUND_S <= stop and e.offset.time_s + AROUND_S >= start]
     tracks = {track: rows[rows["face_id"] == track] for track in {event.track for event in near}}
@@ -169,24 +173,21 @@ def _collect(rows: pd.DataFrame, events: Sequence[Event], rows_of: dict[str, lis
         own, shown = tracks[event.track], _shown(event, list(rows.columns))
         a, b = np.searchsorted(own["timestamp"], (event.onset.time_s - AROUND_S, event.offset.time_s + AROUND_S))
         if b > a and shown:
-            rows_of.setdefault(event.id, []).append(own.iloc[a:b][["timestamp", *shown.values()]])
+            part = own.iloc[a:b]
+            aus = {code: quantised(part[column].to_numpy(np.float64)) for code, column in shown.items()}
+            pieces.setdefault(event.id, []).append((part["timestamp"].to_numpy(copy=True), aus))
 
 
-def _close_ups(events: Sequence[Event], rows_of: dict[str, list[pd.DataFrame]]) -> dict[str, CloseUp]:
-    import pandas as pd
-
+def _close_ups(events: Sequence[Event], pieces: dict[str, list[_Piece]]) -> dict[str, CloseUp]:
     found = {}
     for event in events:
-        if event.id not in rows_of:
+        parts = pieces.get(event.id)
+        if not parts:
             continue
-        rows = pd.concat(rows_of[event.id])
-        times_s = rows["timestamp"].to_numpy()
-        some = np.linspace(0, len(rows) - 1, min(len(rows), CLOSE_UP_POINTS)).round().astype(int)
+        times_s = np.concatenate([times for times, _ in parts])
+        some = np.linspace(0, len(times_s) - 1, min(len(times_s), CLOSE_UP_POINTS)).round().astype(int)
         some = np.union1d(some, np.abs(times_s - event.apex.time_s).argmin())  # the apex is never thinned out
-        aus = {
-            code: quantised(rows[column].to_numpy(np.float64)[some])
-            for code, column in _shown(event, list(rows.columns)).items()
-        }
+        aus = {code: np.concatenate([values[code] for _, values in parts])[some] for code in parts[0][1]}
         found[event.id] = CloseUp(times_s[some], aus)
     return found
 
