@@ -15,9 +15,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamfer.datasets.folders import Placing, annotate, child, find_folder, gather, is_clip
-from streamfer.datasets.moments import Notes, mend
-from streamfer.datasets.records import Annotation, Clip, Remark
+from streamfer.datasets.folders import Found, Placing, child, enter, find_folder, gather, is_clip
+from streamfer.datasets.moments import Notes
+from streamfer.datasets.records import Clip, Remark
 from streamfer.datasets.tables import find_table, read_table
 
 Loaded = tuple[tuple[Clip, ...], tuple[Remark, ...]]
@@ -48,7 +48,7 @@ def _read(
     table = read_table(path, header=("Subject", "Filename", onset, offset))
     pictures = find_folder(root, frames, f"one of the folders {', '.join(frames)} beside {path.name}")
     notes = Notes(path.name)
-    found: list[tuple[str, str, Path, int | None, Annotation | None]] = []
+    found: Found = []
     for row in table.rows:
         subject = subject_folder(row["Subject"])
         file = row["Filename"]
@@ -61,16 +61,8 @@ def _read(
             notes.add("dropped", "clip_absent", row.number, f"{subject}/{file}: no such folder of frames")
             continue
         apex = next((cell for column in apexes if (cell := row[column]) not in ("", "/", "0")), row.first(*apexes))
-        moments = mend(row[onset], apex, row[offset], notes, row.number)
-        if moments is None:
-            continue
-        placing = Placing(folder)
-        placed = placing.place(moments, notes, row.number)
-        if placed is None:
-            continue
-        clip = f"{subject}_{folder.name}"
-        note = annotate(subject, clip, "micro", placed, row, row.first(*emotion), row[aus], notes)
-        found.append((subject, clip, folder, placing.first_number, note))
+        enter(found, notes, row, Placing(folder), subject, f"{subject}_{folder.name}", "micro",
+              (row[onset], apex, row[offset]), row.first(*emotion), row[aus])  # fmt: skip
     return gather(name, fps, found), tuple(notes.remarks)
 
 

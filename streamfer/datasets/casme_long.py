@@ -17,11 +17,10 @@ import re
 from pathlib import Path
 
 from streamfer.datasets.casme import Loaded
-from streamfer.datasets.folders import Placing, annotate, child, expected, find_folder, gather, is_clip
-from streamfer.datasets.moments import Notes, mend
-from streamfer.datasets.records import Annotation
+from streamfer.datasets.folders import Found, Placing, child, enter, expected, find_folder, gather, is_clip
+from streamfer.datasets.moments import Notes
 from streamfer.datasets.samm import kind_of
-from streamfer.datasets.tables import find_table, read_table
+from streamfer.datasets.tables import Row, find_table, read_table
 from streamfer.errors import SourceMissing
 
 FPS = 30.0
@@ -33,7 +32,6 @@ FILMS = {
 }  # fmt: skip
 """CAS(ME)^2: code of each film ("naming rule2")."""
 _COLUMNS = ("Subject", "Expression", "Onset", "Apex", "Offset", "AU", "Class", "Type", "Self report", "column 10", "column 11")
-Found = list[tuple[str, str, Path, int | None, Annotation | None]]
 
 
 def casme_squared(root: Path, name: str) -> Loaded:
@@ -115,21 +113,14 @@ def casme3c(root: Path, name: str) -> Loaded:
 
 
 def _add(
-    found: Found, places: dict[str, Placing], notes: Notes, subject: str, clip: str, row: object, kind_text: str,
+    found: Found, places: dict[str, Placing], notes: Notes, subject: str, clip: str, row: Row, kind_text: str,
     apex: str | None, emotion: str, aus: str,
 ) -> None:  # fmt: skip
-    from streamfer.datasets.tables import Row
-
-    assert isinstance(row, Row)
     kind = kind_of(kind_text)
     if kind is None:
         notes.add("dropped", "kind_unknown", row.number, f"type '{kind_text}' is neither macro nor micro")
         return
-    moments = mend(row["Onset"], apex, row["Offset"], notes, row.number)
-    placed = places[clip].place(moments, notes, row.number) if moments else None
-    if placed is not None:
-        note = annotate(subject, clip, kind, placed, row, emotion, aus, notes)
-        found.append((subject, clip, places[clip].path, places[clip].first_number, note))
+    enter(found, notes, row, places[clip], subject, clip, kind, (row["Onset"], apex, row["Offset"]), emotion, aus)
 
 
 def _videos(base: Path) -> tuple[Found, dict[str, Placing]]:

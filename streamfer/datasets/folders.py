@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from streamfer.datasets.aus import AUString
 from streamfer.datasets.aus import parse as parse_aus
-from streamfer.datasets.moments import Moments, Notes
+from streamfer.datasets.moments import Moments, Notes, mend
 from streamfer.datasets.records import Annotation, Clip
-from streamfer.datasets.tables import Row
+from streamfer.datasets.tables import Row, there
 from streamfer.errors import SourceMissing
 from streamfer.records import Kind
 from streamfer.video.expand import PICTURE_ENDINGS, VIDEO_ENDINGS
@@ -35,8 +35,7 @@ def numbers_of(folder: Path) -> list[int]:
 
 def expected(root: Path, layout: str) -> SourceMissing:
     """The error for a folder that is not this data set: what was expected and what is there."""
-    seen = ", ".join(sorted(p.name for p in root.iterdir())[:6]) if root.is_dir() else "no such folder"
-    return SourceMissing(f"{root}: expected {layout}; what is there: {seen or 'nothing'}")
+    return SourceMissing(f"{root}: expected {layout}; what is there: {there(root)}")
 
 
 def find_folder(root: Path, names: Iterable[str], layout: str) -> Path:
@@ -67,13 +66,17 @@ def is_clip(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_ENDINGS and path.is_file()
 
 
+Found = list[tuple[str, str, Path, int | None, Annotation | None]]
+"""Subject, clip name, path, number of the first file, and an annotation in it; None: the clip is there."""
+
+
 class Placing:
     """The frame numbers of one clip's files, and annotations put into them."""
 
     def __init__(self, path: Path, base: int = 1) -> None:
         self.path = path
         self._numbers = numbers_of(path) if path.is_dir() else None
-        self._base = base
+        self.base = base
 
     @property
     def first_number(self) -> int | None:
@@ -82,7 +85,7 @@ class Placing:
     def place(self, moments: Moments, notes: Notes, row: int) -> Moments | None:
         """The moments as places from 0 in the clip; None when they lie outside of it."""
         if self._numbers is None:  # a video: nothing is known of its frames before it is decoded
-            return Moments(*(None if n is None else max(0, n - self._base) for n in  # type: ignore[arg-type]
+            return Moments(*(None if n is None else max(0, n - self.base) for n in  # type: ignore[arg-type]
                              (moments.onset, moments.apex, moments.offset)))  # fmt: skip
         if not self._numbers:
             notes.add("dropped", "no_numbers", row, f"{self.path.name}: its pictures' names have no frame numbers")
@@ -115,8 +118,20 @@ class Placing:
         return at, self._numbers[at] != number
 
 
+def enter(
+    found: Found, notes: Notes, row: Row, placing: Placing, subject: str, clip: str, kind: Kind,
+    written: tuple[str, str | None, str], emotion: str, aus: str | None,
+) -> None:  # fmt: skip
+    """Mend onset, apex and offset as `written`, put them into their clip, and add the annotation, if the row can be kept."""
+    moments = mend(*written, notes, row.number, placing.base)
+    placed = placing.place(moments, notes, row.number) if moments else None
+    if placed is not None:
+        note = annotate(subject, clip, kind, placed, row, emotion, aus, notes)
+        found.append((subject, clip, placing.path, placing.first_number, note))
+
+
 def annotate(
-    subject: str, clip: str, kind: Kind, moments: Moments | None, row: Row, emotion: str = "", aus: str | None = None,
+    subject: str, clip: str, kind: Kind, moments: Moments, row: Row, emotion: str = "", aus: str | None = None,
     notes: Notes | None = None,
 ) -> Annotation:  # fmt: skip
     """An annotation from moments in places of the clip; what cannot be read of its AUs is noted."""
@@ -124,11 +139,7 @@ def annotate(
     if read is not None and notes is not None:
         note_aus(read, notes, row.number)
     return Annotation(
-        subject, clip, kind,
-        None if moments is None else moments.onset,
-        None if moments is None else moments.apex,
-        None if moments is None else moments.offset,
-        emotion, read, row.number, dict(row.cells),
+        subject, clip, kind, moments.onset, moments.apex, moments.offset, emotion, read, row.number, dict(row.cells)
     )  # fmt: skip
 
 
@@ -140,9 +151,9 @@ def note_aus(read: AUString, notes: Notes, row: int) -> None:
 
 
 def gather(
-    dataset: str, fps: float | Callable[[str], float], found: Sequence[tuple[str, str, Path, int | None, Annotation | None]]
+    dataset: str, fps: float | Callable[[str], float], found: Found
 ) -> tuple[Clip, ...]:
-    """Clips from (subject, clip name, path, first number, annotation), in the order of their first appearance."""
+    """Clips of what was found, in the order of their first appearance."""
     clips: dict[str, tuple[str, Path, int | None, list[Annotation]]] = {}
     for subject, name, path, first, annotation in found:
         entry = clips.setdefault(name, (subject, path, first, []))

@@ -14,12 +14,9 @@ import re
 from pathlib import Path
 
 from streamfer.datasets.casme import Loaded
-from streamfer.datasets.folders import Placing, annotate, child, expected, find_folder, gather, is_clip
-from streamfer.datasets.moments import Notes, mend
-from streamfer.datasets.records import Annotation
+from streamfer.datasets.folders import Found, Placing, child, enter, expected, find_folder, gather, is_clip
+from streamfer.datasets.moments import Notes
 from streamfer.datasets.tables import Row, find_table, read_table
-
-Found = list[tuple[str, str, Path, int | None, Annotation | None]]
 
 
 def mmew(root: Path, name: str) -> Loaded:
@@ -88,12 +85,8 @@ def _add(
         notes.add("dropped", "clip_absent", row.number, f"{clip}: no such folder of frames")
         return
     onset, apex, offset = columns
-    moments = mend(row[onset], row[apex], row[offset], notes, row.number, base)
-    placing = Placing(folder, base)
-    placed = placing.place(moments, notes, row.number) if moments else None
-    if placed is not None:
-        note = annotate(subject, clip, "micro", placed, row, emotion, aus, notes)
-        found.append((subject, clip, folder, placing.first_number, note))
+    written = row[onset], row[apex], row[offset]
+    enter(found, notes, row, Placing(folder, base), subject, clip, "micro", written, emotion, aus)
 
 
 def _mmew_subject(text: str, clip: str) -> str:

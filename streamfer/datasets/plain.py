@@ -17,9 +17,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamfer.datasets.casme import Loaded
-from streamfer.datasets.folders import Placing, annotate, gather, is_clip
+from streamfer.datasets.folders import Found, Placing, annotate, gather, is_clip
 from streamfer.datasets.moments import Notes, mend
-from streamfer.datasets.records import Annotation
 from streamfer.datasets.samm import kind_of
 from streamfer.datasets.tables import Row, find_table, read_table
 from streamfer.errors import SourceUnreadable
@@ -32,7 +31,7 @@ def plain(root: Path, name: str) -> Loaded:
     path = root if root.is_file() else find_table(root, [r"^annotations\.(csv|xlsx?)$", r"\.csv$"], "the table")
     table = read_table(path, header=("clip",))
     notes = Notes(path.name)
-    found: list[tuple[str, str, Path, int | None, Annotation | None]] = []
+    found: Found = []
     places: dict[Path, Placing] = {}
     rates: dict[str, float] = {}
     for row in table.rows:

@@ -14,9 +14,8 @@ import re
 from pathlib import Path
 
 from streamfer.datasets.casme import Loaded
-from streamfer.datasets.folders import Placing, annotate, child, expected, gather, is_clip
-from streamfer.datasets.moments import Notes, mend
-from streamfer.datasets.records import Annotation
+from streamfer.datasets.folders import Found, Placing, child, enter, expected, gather, is_clip
+from streamfer.datasets.moments import Notes
 from streamfer.datasets.tables import find_table, read_table
 from streamfer.records import Kind
 
@@ -28,7 +27,7 @@ def samm(root: Path, name: str) -> Loaded:
     table = read_table(path, sheet="MICRO_ONLY", header=("Subject", "Filename", "Onset Frame", "Offset Frame"))
     base = _frames(root, r"\d{3}$", "a folder for each subject such as 006/006_1_2/006_05562.jpg")
     notes = Notes(path.name)
-    found: list[tuple[str, str, Path, int | None, Annotation | None]] = []
+    found: Found = []
     for row in table.rows:
         clip = row["Filename"]
         if not re.fullmatch(r"\d{3}_\d+_\d+", clip):
@@ -40,14 +39,8 @@ def samm(root: Path, name: str) -> Loaded:
         if folder is None or not is_clip(folder):
             notes.add("dropped", "clip_absent", row.number, f"{subject}/{clip}: no such folder of frames")
             continue
-        moments = mend(row["Onset Frame"], row["Apex Frame"], row["Offset Frame"], notes, row.number)
-        placing = Placing(folder)
-        placed = placing.place(moments, notes, row.number) if moments else None
-        if placed is None:
-            continue
-        emotion, aus = row["Estimated Emotion"], row["Action Units"]
-        note = annotate(subject, clip, "micro", placed, row, emotion, aus, notes)
-        found.append((subject, clip, folder, placing.first_number, note))
+        written = row["Onset Frame"], row["Apex Frame"], row["Offset Frame"]
+        enter(found, notes, row, Placing(folder), subject, clip, "micro", written, row["Estimated Emotion"], row["Action Units"])
     return gather(name, FPS, found), tuple(notes.remarks)
 
 
@@ -58,7 +51,7 @@ def samm_lv(root: Path, name: str) -> Loaded:
     notes = Notes(path.name)
     folders = {p.name: p for p in sorted(base.iterdir()) if re.fullmatch(r"\d{3}_\d+", p.name) and is_clip(p)}
     places = {video: Placing(folder) for video, folder in folders.items()}
-    found: list[tuple[str, str, Path, int | None, Annotation | None]] = [
+    found: Found = [
         (video[:3], video, folder, places[video].first_number, None) for video, folder in folders.items()
     ]
     for row in table.rows:
@@ -74,11 +67,8 @@ def samm_lv(root: Path, name: str) -> Loaded:
         if kind is None:
             notes.add("dropped", "kind_unknown", row.number, f"type '{row['Type']}' is neither macro nor micro")
             continue
-        moments = mend(row["Onset"], row["Apex"], row["Offset"], notes, row.number)
-        placed = places[video].place(moments, notes, row.number) if moments else None
-        if placed is not None:
-            note = annotate(parts[0], video, kind, placed, row, "", row["Action Units"], notes)
-            found.append((parts[0], video, folders[video], places[video].first_number, note))
+        written = row["Onset"], row["Apex"], row["Offset"]
+        enter(found, notes, row, places[video], parts[0], video, kind, written, "", row["Action Units"])
     return gather(name, FPS, found), tuple(notes.remarks)
 
 

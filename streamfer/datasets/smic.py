@@ -14,9 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from streamfer.datasets.casme import Loaded
-from streamfer.datasets.folders import Placing, annotate, expected, gather, is_clip, numbers_of
-from streamfer.datasets.moments import Moments, Notes, mend
-from streamfer.datasets.records import Annotation
+from streamfer.datasets.folders import Found, Placing, annotate, enter, expected, gather, is_clip, numbers_of
+from streamfer.datasets.moments import Moments, Notes
 from streamfer.datasets.tables import Row, find_table, read_table
 
 EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
@@ -31,7 +30,7 @@ def clip_name(text: str) -> str:
 
 def _short(root: Path, name: str, part: str, fps: float) -> Loaded:
     """Clips cut from onset to offset."""
-    found: list[tuple[str, str, Path, int | None, Annotation | None]] = []
+    found: Found = []
     for folder in sorted(root.rglob("s*_*_*")):
         clip = clip_name(folder.name)
         inside = [p.casefold() for p in folder.relative_to(root.parent).parts[:-1]]
@@ -58,7 +57,7 @@ def _long(root: Path, name: str, part: str, fps: float) -> Loaded:
     if not folders:
         raise expected(root, f"folders such as {part}_long/SMIC_{part}_E/s20/s20_ne_01/image17581039.jpg")
     notes = Notes(path.name)
-    found: list[tuple[str, str, Path, int | None, Annotation | None]] = []
+    found: Found = []
     for row in table.rows:
         clip = clip_name(row["Filename"])
         if not clip:
@@ -67,14 +66,9 @@ def _long(root: Path, name: str, part: str, fps: float) -> Loaded:
         if clip not in folders:
             notes.add("dropped", "clip_absent", row.number, f"{clip}: no such folder of frames")
             continue
-        placing = Placing(folders[clip])
-        moments = mend(row["OnsetF"], None, row["OffsetF"], notes, row.number)
-        placed = placing.place(moments, notes, row.number) if moments else None
-        if placed is None:
-            continue
         subject, word, _ = clip.split("_")
-        note = annotate(subject, clip, "micro", placed, row, row["Emotion"] or EMOTIONS[word])
-        found.append((subject, clip, folders[clip], placing.first_number, note))
+        enter(found, notes, row, Placing(folders[clip]), subject, clip, "micro", (row["OnsetF"], None, row["OffsetF"]),
+              row["Emotion"] or EMOTIONS[word], None)  # fmt: skip
     return gather(name, fps, found), tuple(notes.remarks)
 
 

@@ -121,8 +121,14 @@ def find_table(root: Path, patterns: Iterable[str], what: str) -> Path:
         found = [f for f in files if re.search(pattern, f.name, re.IGNORECASE)]
         if found:
             return found[0]
-    seen = ", ".join(sorted(p.name for p in root.iterdir())[:6]) if root.is_dir() else "no such folder"
-    raise SourceMissing(f"{root}: {what} is not there (a file such as {example(patterns[0])}); what is there: {seen or 'nothing'}")
+    raise SourceMissing(f"{root}: {what} is not there (a file such as {example(patterns[0])}); what is there: {there(root)}")
+
+
+def there(folder: Path) -> str:
+    """The first few names in a folder, for an error's message."""
+    if not folder.is_dir():
+        return "no such folder"
+    return ", ".join(sorted(path.name for path in folder.iterdir())[:6]) or "nothing"
 
 
 def example(pattern: str) -> str:
