@@ -123,7 +123,36 @@ class Queue(Section):
 
 
 class Explain(Section):
-    backend: Literal["composer", "none"] = Field("composer", description="who writes the chain of thought")
+    backend: Literal["composer", "openai", "transformers", "none"] = Field(
+        "composer", description="who writes the chain of thought"
+    )
+    model: str | None = Field(
+        None, description="openai: the model's name at the server; transformers: the folder of an image-text-to-text model"
+    )
+    adapter: str | None = Field(None, description="transformers: folder of a LoRA adapter (peft) for the model")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="transformers: where the model runs")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="transformers: number format of the weights; auto takes the best that the device has"
+    )
+    url: str | None = Field(None, description="openai: address of the server up to its version, as http://127.0.0.1:8000/v1")
+    api_key_env: str | None = Field(
+        None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="openai: name of the environment variable that holds the server's key; the key itself is written nowhere",
+    )
+    requests: int = Field(8, ge=1, le=64, description="openai: requests in flight at once")
+    connect_s: float = Field(5.0, gt=0, description="openai: time to reach the server")
+    read_s: float = Field(120.0, gt=0, description="openai: time for one whole answer")
+    retries: int = Field(
+        4, ge=0, le=20, description="openai: more tries after 429, 500-504, a closed connection or no answer in time"
+    )
+    attempts: int = Field(
+        3, ge=1, le=10, description="texts asked for at most; each after the first is told what was wrong with the last"
+    )
+    max_tokens: int = Field(700, ge=32, le=8192, description="longest text a model may write")
+    temperature: float = Field(0.0, ge=0, le=2, description="0 takes the likeliest words; more varies them")
+    pictures: tuple[Literal["onset", "apex", "offset"], ...] = Field(
+        ("onset", "apex"), description="key frames that a model is shown; none leaves it the evidence table alone"
+    )
     batch: int = Field(8, ge=1, le=256, description="jobs a worker takes at once")
     wait_s: float = Field(0.05, ge=0, description="time a worker waits to fill a batch")
     timeout_s: float = Field(600.0, gt=0, description="time to wait for explanations after the last frame")
