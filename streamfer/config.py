@@ -100,6 +100,9 @@ class Screening(Section):
 
 
 class Expression(Section):
+    model: str = Field(
+        "none", description="what reads the whole face of an event's onset and apex: an ONNX file, or none"
+    )
     micro_model: str | None = Field(
         None, description="ONNX file of a micro-expression recogniser (docs/recognition.md); none gives no labels"
     )
@@ -193,6 +196,8 @@ class Config(Section):
         parts["action_units"].pop("device")
         if self.expression.micro_model is not None:  # it writes into events; without one digests stay as they were
             parts["micro_model"] = self.expression.micro_model
+        if self.expression.model != Expression().model:
+            parts["expression_model"] = self.expression.model
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

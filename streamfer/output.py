@@ -237,9 +237,9 @@ class OpenOutput:
         )
         self.signals = _signals(folder, config)
 
-    def maps(self, event: Event, apex: tuple[np.ndarray, np.ndarray] | None, model: AUModel) -> None:
+    def maps(self, event: Event, apex: tuple[np.ndarray, np.ndarray] | None, model: AUModel | None) -> None:
         """What the model looked at in the apex picture (and its landmarks), for models that can tell; before the event."""
-        if self._keep_pictures and apex is not None:
+        if self._keep_pictures and apex is not None and model is not None:
             from streamfer.expression.facemaps import record
 
             record(self._folder / files.KEYFRAMES, event, *apex, model)

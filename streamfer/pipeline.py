@@ -31,7 +31,7 @@ from streamfer.faces.follower import Follower, Looked
 from streamfer.faces.people import Gallery, People
 from streamfer.keyframes import KeyFrames
 from streamfer.progress import Progress
-from streamfer.records import AUReading, Event, Face, Frame, MotionReading, Reading, Recognised
+from streamfer.records import AUReading, Event, Expressed, Face, Frame, MotionReading, Reading, Recognised
 from streamfer.screening.flow import RegionFlow
 from streamfer.screening.screener import Screener
 from streamfer.threads import ahead
@@ -84,6 +84,7 @@ def analyze_source(
     *,
     model: AUModel,
     recogniser: MicroModel | None = None,
+    expression: AUModel | None = None,
     explainer: Explainer | None = None,
     gallery: Gallery | None = None,
     progress: Progress | None = None,
@@ -101,7 +102,7 @@ def analyze_source(
         if code is not None:
             log.info("%s: done before, left as it is", output.folder)
             return code
-        return _analyze(source, output, config, model, recogniser, explainer, gallery, progress, stop)
+        return _analyze(source, output, config, model, recogniser, expression, explainer, gallery, progress, stop)
 
 
 def _analyze(
@@ -110,6 +111,7 @@ def _analyze(
     config: Config,
     model: AUModel,
     recogniser: MicroModel | None,
+    expression: AUModel | None,
     explainer: Explainer | None,
     gallery: Gallery | None,
     progress: Progress,
@@ -119,6 +121,7 @@ def _analyze(
     clock = StageClock()
     with output.open(source.info, source.counts, model, config) as out:
         out.run["micro_model"] = asdict(recogniser.info) if recogniser is not None else None
+        out.run["expression_model"] = asdict(expression.info) if expression is not None else None
         resume = out.resume
         people = People(config.faces, gallery=resume.gallery(gallery))
         follower = Follower(config.faces, people)
@@ -164,8 +167,10 @@ def _analyze(
                     continue
                 if recogniser is not None and event.kind == "micro":
                     event = replace(event, recognised=recognise(recogniser, event, keyframes))
+                if expression is not None:
+                    event = replace(event, expressed=express(expression, event, keyframes))
                 pictures = keyframes.of(event)
-                out.maps(event, keyframes.apex(event), model)
+                out.maps(event, keyframes.apex(event), expression)
                 out.event(event, pictures)
                 progress.event(event)
                 if explainer is not None:
@@ -259,6 +264,15 @@ def recognise(recogniser: MicroModel, event: Event, keyframes: KeyFrames) -> Rec
 
     pictures = [FacePicture(image, landmarks) for image, landmarks in keyframes.onset_and_apex(event)]
     return recogniser.recognise(*pictures) if pictures else None
+
+
+def express(model: AUModel, event: Event, keyframes: KeyFrames) -> Expressed | None:
+    """What the whole face looks like at onset and apex; None where these are not both in memory any more."""
+    seen = [model.look(image, landmarks) for image, landmarks in keyframes.onset_and_apex(event)]
+    if len(seen) != 2 or seen[0] is None or seen[1] is None:
+        return None
+    onset, apex = (tuple(round(float(p), 4) for p in one.expression) for one in seen if one is not None)
+    return Expressed(onset, apex, model.source)
 
 
 def reading_of(row: Row, face: Face, aus: AUReading, motion: MotionReading) -> Reading:

@@ -250,6 +250,21 @@ class Recognised:
 
 
 @dataclass(frozen=True, slots=True)
+class Expressed:
+    """What the expression model makes of the whole face at onset and at apex: probabilities in the order of LABELS."""
+
+    onset: tuple[float, ...]
+    apex: tuple[float, ...]
+    source: str  # name, version and digest of the model
+
+    @property
+    def best(self) -> tuple[Label, float]:
+        """The likeliest label at the apex and its probability."""
+        place = max(range(len(LABELS)), key=self.apex.__getitem__)
+        return LABELS[place], self.apex[place]
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One facial action with its evidence. `id` is the same whenever the same clip is analysed the same way."""
 
@@ -268,6 +283,7 @@ class Event:
     score: float  # 0-1: how sure the screener is that this is a facial action of that kind
     flags: tuple[str, ...] = ()
     recognised: Recognised | None = None  # None: no recogniser was given, or it had no pictures to look at
+    expressed: Expressed | None = None  # None: no expression model was given, or the pictures were gone
     schema: int = SCHEMA
 
 

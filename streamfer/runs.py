@@ -56,6 +56,7 @@ class Analyst:
 
     def __enter__(self) -> Analyst:
         self._model, self._recogniser = load_model(self._config), load_recogniser(self._config)
+        self._expression = load_expression(self._config, self._model)
         self._stack.enter_context(one_thread_each())
         self._explainer = self._stack.enter_context(Explainer(self._config))
         return self
@@ -93,8 +94,8 @@ class Analyst:
         code = EXIT_DONE
         try:
             code = analyze_source(
-                path, config, output, model=self._model, recogniser=self._recogniser, explainer=explainer,
-                gallery=gallery, progress=progress, stop=stop,
+                path, config, output, model=self._model, recogniser=self._recogniser, expression=self._expression,
+                explainer=explainer, gallery=gallery, progress=progress, stop=stop,
             )  # fmt: skip
             if code != EXIT_INTERRUPTED:
                 code = output.explain_and_export(config, explainer, code, progress, stop)
@@ -114,6 +115,24 @@ def load_model(config: Config) -> AUModel:
     info = model.info
     log.info("AU model %s %s on %s (%s)", info.name, info.version, info.provider, info.provider_reason)
     return model
+
+
+def load_expression(config: Config, model: AUModel) -> AUModel | None:
+    """What reads the whole face of key moments: the model of that name, else the AU model if it can, else nothing."""
+    from streamfer.action_units.model import AUModel
+    from streamfer.errors import ModelContract
+
+    spec, units = config.expression.model, config.action_units
+    if spec == "none":
+        return model if model.spatial else None
+    if spec == units.model:
+        found = model
+    else:
+        found = AUModel.load(spec, device=units.device, threads=units.threads)
+        log.info("expression model %s %s on %s", found.info.name, found.info.version, found.info.provider)
+    if not found.spatial:
+        raise ModelContract(f"expression model {found.info.path} names no expression: docs/au-model.md says what it needs")
+    return found
 
 
 def load_recogniser(config: Config) -> MicroModel | None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from streamfer.expllm.evidence import Evidence
 from streamfer.expllm.phrases import PHRASES
-from streamfer.records import AUChange, Event, Moment, RegionMotion
+from streamfer.records import AUChange, Event, Expressed, Moment, RegionMotion
 
 FLOOR = 0.5
 OCTANTS = ("right", "up-right", "up", "up-left", "left", "down-left", "down", "down-right")
@@ -46,16 +46,32 @@ _CHANGES = st.builds(
     st.sampled_from([*PHRASES, 31, 38, 51]), st.sampled_from(["both", "left", "right"]),
     st.floats(-2.0, 5.0), st.sampled_from([0.0, 0.0, 0.4, 1.7]), st.sampled_from(["model", "movement"]),
 )  # fmt: skip
+_PROBABILITIES = st.lists(st.floats(0.001, 1.0), min_size=8, max_size=8).map(
+    lambda values: tuple(value / sum(values) for value in values)
+)
+EXPRESSED = st.builds(Expressed, _PROBABILITIES, _PROBABILITIES, st.just("a model"))
 EVENTS = st.builds(
-    lambda id, kind, aus, motion, flags, start_s, length_s, score: Event(
+    lambda id, kind, aus, motion, flags, start_s, length_s, score, expressed: Event(
         f"e{id}", "clip", "P1", 1, kind, Moment(1, start_s), Moment(4, start_s + length_s / 3),
         Moment(9, start_s + length_s), length_s / 3, length_s, tuple(aus), tuple(motion), score, tuple(flags),
+        expressed=expressed,
     ),
     st.integers(0, 10**9), st.sampled_from(["micro", "macro"]), st.lists(_CHANGES, max_size=9),
     st.lists(st.builds(RegionMotion, st.sampled_from(REGIONS), st.floats(0, 0.2), st.floats(-180, 180), st.just("up")),
              max_size=5),
     st.lists(st.sampled_from(["low_fps", "head_motion", "talking", "blink", "edge_of_gap", "new_kind"]), max_size=3,
              unique=True),
-    st.floats(0, 20000), st.floats(0.04, 8.0), st.floats(0, 1),
+    st.floats(0, 20000), st.floats(0.04, 8.0), st.floats(0, 1), st.none() | EXPRESSED,
 )  # fmt: skip
 """Any event the screener could hand over, likely or not."""
+
+STILLS = st.builds(
+    lambda id, aus, expressed: Evidence.still(f"s{id}", aus, FLOOR, expressed),
+    st.integers(0, 10**9),
+    st.dictionaries(
+        st.sampled_from(["AU01_L", "AU01_R", "AU04", "AU06_L", "AU06_R", "AU09_L", "AU12_L", "AU12_R", "AU14_L", "AU17", "AU26"]),
+        st.floats(0, 5), max_size=6,
+    ),
+    EXPRESSED,
+)  # fmt: skip
+"""Any single picture."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -17,8 +18,8 @@ from streamfer.expllm.evidence import Evidence
 from streamfer.expllm.rules import REVISION, judge
 from streamfer.expllm.text import format_cot, normalise, parse_cot, word_count
 from streamfer.expllm.verify import check
-from streamfer.records import AUChange, Event, Job, from_json, to_json
-from tests.expllm_events import EVENTS, FLOOR, event, evidence
+from streamfer.records import AUChange, Event, Expressed, Job, from_json, to_json
+from tests.expllm_events import EVENTS, FLOOR, STILLS, event, evidence
 
 SETTINGS = config.Explain()
 
@@ -40,6 +41,24 @@ def test_no_event_makes_it_say_anything_unsupported(e: Event) -> None:
     assert check(cot, found) == []
     assert parse_cot(format_cot(cot)) == normalise(cot)
     assert cot.label == judge(found).label
+
+
+@settings(max_examples=500, deadline=None)
+@given(STILLS)
+def test_no_still_makes_it_say_anything_unsupported(found: Evidence) -> None:
+    cot = compose(found)
+    assert check(cot, found) == []
+    assert parse_cot(format_cot(cot)) == normalise(cot)
+    assert cot.label == judge(found).label
+
+
+def test_a_reading_of_the_whole_face_that_nobody_made_is_a_fault() -> None:
+    found = Evidence.of(event("6 12"), FLOOR)
+    cot = replace(compose(found), interpretation="The expression model agrees (happiness 0.91).")
+    assert any("none was run" in fault for fault in check(cot, found))
+    read = replace(found, expressed=Expressed((1.0, *[0.0] * 7), (0.2, 0.8, *[0.0] * 6), "m"))
+    assert any("happiness 0.91" in fault for fault in check(cot, read))
+    assert check(replace(cot, interpretation="The expression model agrees (happiness 0.80)."), read) == []
 
 
 @settings(max_examples=300, deadline=None)

@@ -125,6 +125,16 @@ class AUModel:
         return cls(session, metadata, info)
 
     @property
+    def spatial(self) -> bool:
+        """Does it also read the expression, with the map that it comes from?"""
+        return self._spatial is not None
+
+    @property
+    def source(self) -> str:
+        """What results name it by."""
+        return f"{self.info.name} {self.info.version} {self.info.sha256[:12]}"
+
+    @property
     def needs_landmarks(self) -> bool:
         return self._inputs.landmarks is not None
 

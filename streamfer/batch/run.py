@@ -97,7 +97,7 @@ def _ends(
 
 def _check(dataset: Dataset, jobs: Sequence[ClipJob], config: Config, what: What) -> None:
     """What concerns all clips, before the first one is begun."""
-    from streamfer.runs import load_model, load_recogniser
+    from streamfer.runs import load_expression, load_model, load_recogniser
 
     if not jobs:
         raise NoVideo(f"{dataset.root}: no clips of {dataset.name} in it; `streamfer dataset check` says what was found")
@@ -106,7 +106,7 @@ def _check(dataset: Dataset, jobs: Sequence[ClipJob], config: Config, what: What
         raise UsageError(f"{dataset.root}: {len(twice)} clips share a name, such as {twice[0]}: each needs a folder of its own")
     if config.output.signals not in (None, "auto"):
         raise UsageError("--signals FILE would be one file for all clips: write --signals auto")
-    load_model(config)
+    load_expression(config, load_model(config))
     load_recogniser(config)
     if what == "new":
         there = [job.name for job in jobs if (clip_folder(job, config) / RUN).exists()]

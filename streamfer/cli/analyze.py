@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--address", metavar="auto|local|ADDRESS", help="The Ray cluster (default: auto).")
 @click.option("--same-people", is_flag=True, help="One set of people for all sources of this run.")
 @click.option("--au-model", metavar="MODEL", help="'landmarks' or an ONNX file.")
+@click.option("--expression-model", metavar="MODEL", help="What reads whole faces at key moments: an ONNX file, or none.")
 @click.option("--micro-model", metavar="FILE", help="ONNX file of a recogniser that labels micro events.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the AU model runs.")
 @click.option(
@@ -83,6 +84,7 @@ def command(
             "faces.max_faces": options["max_faces"],
             "action_units.model": options["au_model"],
             "action_units.device": options["device"],
+            "expression.model": options["expression_model"],
             "expression.micro_model": options["micro_model"],
             "action_units.neutral": _neutral(neutral),
             "screening.min_score": options["min_score"],

@@ -14,12 +14,15 @@ whose direction is not clear-cut (14, 23, 24 ...) are left out, so that nothing 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from streamfer.action_units import facs
 from streamfer.expllm.text import facs_letter
-from streamfer.records import Event, Kind, Measure, RegionMotion, Side
+from streamfer.records import LABELS, Event, Expressed, Kind, Label, Measure, RegionMotion, Side
+
+EvidenceKind = Literal[Kind, "still"]
 
 MOTION_FLOOR = 0.01
 """Movement in IED below which a region is not quoted: the landmark jitter of a still face is about as large."""
@@ -95,7 +98,7 @@ class Evidence:
 
     event_id: str
     person: str
-    kind: Kind
+    kind: EvidenceKind
     aus: tuple[AUEvidence, ...]
     eased: tuple[AUEvidence, ...]  # fell by at least the floor; their intensity is what was left at the apex
     motion: tuple[RegionMotion, ...]  # at least MOTION_FLOOR, largest first
@@ -107,6 +110,23 @@ class Evidence:
     flags: tuple[str, ...]
     score: float
     floor: float
+    expressed: Expressed | None = None  # what the expression model makes of the whole face
+
+    @classmethod
+    def still(cls, picture_id: str, intensities: Mapping[str, float], floor: float, expressed: Expressed) -> Evidence:
+        """From one picture: AU intensities by column name (`AU12_L`), 0-5, held against a face at rest (0).
+
+        A still has no times and no movement; a side is named when the other side stays under the floor, or is weaker by
+        half a FACS step.
+        """
+        by_number: dict[int, list[_Part]] = {}
+        for column, intensity in intensities.items():
+            number, side = facs.parse(column)
+            if intensity >= floor:
+                by_number.setdefault(number, []).append((side, intensity, intensity, "model"))
+        aus = [joint for number, parts in by_number.items() if (joint := _join(number, parts))]
+        aus.sort(key=lambda au: (-au.delta, au.number))
+        return cls(picture_id, "", "still", tuple(aus), (), (), 0.0, 0.0, 0.0, 0.0, 0.0, (), 1.0, floor, expressed)
 
     @classmethod
     def of(cls, event: Event, floor: float) -> Evidence:
@@ -147,12 +167,20 @@ class Evidence:
             flags=event.flags,
             score=event.score,
             floor=floor,
+            expressed=event.expressed,
         )
 
     @property
     def visible(self) -> bool:
-        """Is there any action above the floor?"""
-        return bool(self.aus)
+        """Is there any action above the floor? In a still, which has no onset to differ from, the whole face counts too."""
+        return bool(self.aus) or (self.kind == "still" and self.whole_face not in (None, "neutral"))
+
+    @property
+    def whole_face(self) -> Label | None:
+        """The label that the expression model gives the whole face at the apex by half of its probability or more."""
+        if self.expressed is None or self.expressed.best[1] < 0.5:
+            return None
+        return self.expressed.best[0]
 
     @property
     def numbers(self) -> frozenset[int]:
@@ -184,7 +212,7 @@ class Evidence:
 
     def table(self) -> str:
         """The same as plain text, one fact a line: for prompts of models and for people who want to check."""
-        lines = [
+        lines = ["one still picture, held against a face at rest"] if self.kind == "still" else [
             f"kind: {self.kind}; onset {self.onset_s:.2f} s, apex {self.apex_s:.2f} s, offset {self.offset_s:.2f} s; "
             f"rise {self.rise_s:.2f} s, duration {self.duration_s:.2f} s; screener score {self.score:.2f}"
         ]
@@ -194,8 +222,17 @@ class Evidence:
             for au in (*self.aus, *self.eased)
         ] or [f"no action unit changed by {self.floor:g} or more: no visible action"]
         lines += [f"{m.region} moved {m.distance * 100:.1f} % IED {m.direction}" for m in self.motion]
+        if self.expressed is not None:
+            lines.append(f"expression model, whole face: {read_out(self.expressed.apex)}"
+                         + ("" if self.kind == "still" else f" at the apex; {read_out(self.expressed.onset)} at onset"))  # fmt: skip
         lines += [f"caution: {flag}" for flag in self.flags]
         return "\n".join(lines)
+
+
+def read_out(probabilities: Sequence[float]) -> str:
+    """'happiness 0.83, neutral 0.10': labels from 0.1 on, likeliest first, at most three."""
+    order = sorted(range(len(LABELS)), key=lambda i: -probabilities[i])
+    return ", ".join(f"{LABELS[i]} {probabilities[i]:.2f}" for n, i in enumerate(order[:3]) if not n or probabilities[i] >= 0.1)
 
 
 def split_region(region: str) -> tuple[str, Literal["left", "right"] | None]:

@@ -27,7 +27,8 @@ class Interpreter:
         return self.random.choice(options)
 
     def interpretation(self) -> list[Part]:
-        parts = [(rank, sentence(text)) for rank, text in self.meetings()]
+        parts = [(rank, sentence(text)) for rank, text in self.meetings()] if self.evidence.aus else []
+        parts += [(0, sentence(text)) for text in self.whole_face()]
         parts += [(0, sentence(text)) for text in self.conflicts()]
         parts += [(0, sentence(text)) for text in self.cautions()]
         if self.evidence.kind == "micro":
@@ -49,7 +50,7 @@ class Interpreter:
                 ", seldom more than a fragment of a full expression",
             )
             parts.append((0, sentence(lead + (tail if len(self.evidence.aus) < 3 else ""))))
-        elif self.random.random() < 0.5:
+        elif self.evidence.kind == "macro" and self.random.random() < 0.5:
             length = f"{self.evidence.duration_s:.2f} s"
             parts.append((7, self.pick(
                 f"At {length} it is a macro-expression, long enough to be seen in full.",
@@ -100,6 +101,42 @@ class Interpreter:
                 f"no single action dominates: {codes(e.aus[:2])} were about as strong as each other",
             )))  # fmt: skip
         return found
+
+    def whole_face(self) -> list[str]:
+        """What the expression model makes of the face as a whole, and whether the label goes with it."""
+        e, label = self.evidence, self.verdict.label
+        if e.expressed is None:
+            return []
+        read, sure = e.expressed.best
+        told = f"{read} {sure:.2f}"
+        if not e.aus:
+            return [self.pick(
+                f"the expression model, which looks at the whole face, gives {told}",
+                f"seen as a whole, the face reads as {told} in the expression model",
+            )]  # fmt: skip
+        if read == label == "neutral":
+            return [self.pick(
+                f"the expression model, which looks at the whole face, finds no expression in it ({told})",
+                f"seen as a whole, the face carries no expression: {told} in the expression model",
+                f"the face as a whole stays {told} in the expression model",
+            )]  # fmt: skip
+        if read == label:
+            return [self.pick(
+                f"the expression model, which looks at the whole face, agrees ({told})",
+                f"seen as a whole, the face fits that: {told} in the expression model",
+                f"the face as a whole points the same way ({told} by the expression model)",
+                f"the expression model reads the whole face likewise, as {told}",
+            )]  # fmt: skip
+        if e.kind == "micro":
+            return [self.pick(
+                f"the whole face still reads as {told} in the expression model, which such a brief movement seldom changes",
+                f"for the expression model the whole face is {told}, which counts little in so short an event",
+            )]  # fmt: skip
+        return [self.pick(
+            f"the expression model sees the whole face otherwise ({told}), which the action units outweigh",
+            f"against this stands the whole face, {told} in the expression model",
+            f"the face as a whole would be {told} for the expression model; the actions measured say otherwise",
+        )]  # fmt: skip
 
     def alone(self, au: AUEvidence) -> str:
         """One action unit and nothing else: what it leaves open."""
@@ -190,6 +227,8 @@ class Interpreter:
 
     def conclusion(self) -> list[Part]:
         v = self.verdict
+        if not self.evidence.aus:
+            return [(0, f"{self.whole_face_alone()}."), (0, sentence(self.limit()))]
         if v.label == "neutral" and v.opposing:
             listed = codes([au for au in self.evidence.aus if au.number in v.opposing][:3])
             return [(0, self.pick(
@@ -233,6 +272,15 @@ class Interpreter:
                 f"The measured actions make {v.label} the likeliest label ({sure}){left}",
             )
         return [(0, f"{first}."), (0, sentence(self.limit()))]
+
+    def whole_face_alone(self) -> str:
+        """The conclusion of a still in which no action unit reaches the floor."""
+        label = self.verdict.label
+        return self.pick(
+            f"The label {label} rests on the whole face alone, with low confidence",
+            f"With no action unit to confirm it, {label} is named from the whole face only, with low confidence",
+            f"This looks like {label} as a whole (low confidence), though no single action shows it",
+        )
 
     def limit(self) -> str:
         """What the conclusion does not prove, said a little differently each time."""

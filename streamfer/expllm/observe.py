@@ -31,7 +31,17 @@ class Observer:
 
     def write(self) -> list[Part]:
         aus = self.evidence.aus
-        parts: list[Part] = [(0, sentence(self.timing()))]
+        if not aus:
+            return [(0, self.pick(
+                f"No single action unit stands out by {self.evidence.floor:g} or more against a face at rest.",
+                f"Held against a face at rest, no action unit reaches {self.evidence.floor:g}.",
+            ))]  # fmt: skip
+        still = self.evidence.kind == "still"
+        opening = self.pick(
+            "This is one picture, held against a face at rest.", "In this still the face is compared with one at rest.",
+            "What follows was measured in one picture, against a face at rest.",
+        ) if still else sentence(self.timing())
+        parts: list[Part] = [(6 if still else 0, opening)]
         if any(au.unilateral or au.stronger for au in aus):
             parts.append((2, self.pick("Left and right are the person's own.", "Sides are given as the person's own.")))
         for place, au in enumerate(aus[:FULL_CLAUSES]):

@@ -13,6 +13,10 @@ Two kinds of event, two rules:
   An action unit listed for few labels weighs more than one listed for many. Brow lowering without the inner brow
   raise counts half for sadness and fear, since every table lists it for them together with AU1.
 
+* **the whole face**: where an expression model read it (`Evidence.expressed`), the logarithm of its probabilities at the
+  apex is added to the scores of a macro-expression or a still, weighted by `WHOLE_FACE`. In a micro-expression the whole
+  face is mostly at rest, and counts nothing.
+
 Neutral means here: *no label is supported*. It wins when nothing is above the floor or when only action units moved
 that carry no expression by themselves (blinks, lips parting, speech). Contempt needs one-sided 12 or 14.
 While somebody talks, mouth action units are half as sure; while blinking, those of the lids.
@@ -28,10 +32,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streamfer.action_units.emotions import MICRO_SHARE, PROTOTYPES
-from streamfer.expllm.evidence import AUEvidence, Evidence
-from streamfer.records import LABELS, Kind, Label
+from streamfer.expllm.evidence import AUEvidence, Evidence, EvidenceKind
+from streamfer.records import LABELS, Label
 
-REVISION = "rules-1"
+REVISION = "rules-2"
 """Grows whenever a table or the arithmetic changes: part of every result."""
 
 Confidence = Literal["low", "moderate", "high"]
@@ -80,6 +84,10 @@ MOUTH = frozenset({10, 12, 13, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 2
 LIDS = frozenset({5, 7, 43, 45, 46})
 """Confounded by a blink."""
 
+WHOLE_FACE = 1.0
+"""Weight of the expression model's log-probabilities beside the action units'."""
+_UNLIKELY = 0.02  # the least probability that the expression model can say anything by
+
 _TEMPERATURE = 0.12  # macro: a lead of 0.12 of a prototype makes a label e times as likely as the next
 _NEUTRAL_MACRO = 0.08  # coverage below which no label is supported
 _NEUTRAL_RATE = {14: 0.15, 17: 0.08, 24: 0.08}  # one assumption: bilateral dimpling and pressing also serve control
@@ -103,12 +111,16 @@ def judge(evidence: Evidence) -> Verdict:
     if not evidence.visible:
         return _neutral(("no action unit changed by more than the floor",))
     told = [au for au in evidence.aus if any(speaks_for(au, name, evidence.kind) for name in _EMOTIONS)]
-    if all(au.number in CARRIES_NOTHING for au in told):
+    read = None if evidence.kind == "micro" or evidence.expressed is None else evidence.expressed.apex
+    if read is None and all(au.number in CARRIES_NOTHING for au in told):
         codes = ", ".join(au.code for au in evidence.aus)
         return _neutral((f"{codes}: carries no expression by itself",), sure="low")
     raw = _micro(evidence) if evidence.kind == "micro" else _macro(evidence)
     # a label that none of the action units is listed for is out of the running, however few it lacks
     possible = [name for name in LABELS if name == "neutral" or any(speaks_for(a, name, evidence.kind) for a in told)]
+    if read is not None:
+        raw = {name: raw[name] + WHOLE_FACE * math.log(max(p, _UNLIKELY)) for name, p in zip(LABELS, read, strict=True)}
+        possible += [name for name, p in zip(LABELS, read, strict=True) if p >= 0.3 and name not in possible]
     top = max(raw[name] for name in possible)
     weights = {name: math.exp(raw[name] - top) if name in possible else 0.0 for name in LABELS}
     total = sum(weights.values())
@@ -133,7 +145,7 @@ def presence(au: AUEvidence, evidence: Evidence) -> float:
     return 0.5 + (sure - 0.5) / 2 if masked else sure
 
 
-def speaks_for(au: AUEvidence, label: Label, kind: Kind) -> bool:
+def speaks_for(au: AUEvidence, label: Label, kind: EvidenceKind) -> bool:
     """Is the action unit listed for the label in that kind of event, with the side it was seen on?"""
     if label == "neutral" or (label == "contempt" and not (au.unilateral and au.number in ONE_SIDED)):
         return False

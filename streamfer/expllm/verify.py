@@ -1,10 +1,11 @@
 """Holding a chain of thought to the measured evidence, whoever wrote it.
 
-`check(cot, evidence)` returns one sentence for each claim that the evidence does not support, and is empty when all
-is well. It checks: action units by code or in plain words (claims.py) against those above the floor; sides; strength
-words, FACS letters and changes; movements of regions; times; claims about lying, hiding or true feelings, which no
-measurement supports; and whether the label follows from the description: the rules of rules.py, given only the action
-units that the text claims, must put the label first or near it, and the conclusion must name it.
+`check(cot, evidence)` returns one sentence for each claim that the evidence does not support, and is empty when
+all is well. It checks: action units by code or in plain words (claims.py) against those above the floor; sides;
+strength words, FACS letters and changes; movements of regions; times; claims about lying, hiding or true feelings,
+which no measurement supports; probabilities of the expression model; and whether the label follows from the
+description: the rules of rules.py, given only the action units that the text claims, must put the label first or
+near it, and the conclusion must name it.
 
 A text passes when everything it says about the face was measured. It may leave things out; it is not graded on style.
 """
@@ -19,12 +20,14 @@ from streamfer.expllm.claims import Claim, MotionClaim, extract, extract_motion
 from streamfer.expllm.evidence import AUEvidence, Evidence, split_region
 from streamfer.expllm.rules import judge
 from streamfer.expllm.text import labels_in
-from streamfer.records import ChainOfThought
+from streamfer.records import LABELS, ChainOfThought
 
 NEAR = 0.6
 """A label also agrees when its score reaches this part of the best one's: the rules are not that exact."""
 
 _TIME = re.compile(r"(?<![\w.])(\d+(?:\.(\d+))?) ?(s|ms|seconds?|milliseconds?)\b")
+_READ = re.compile(rf"\b({'|'.join(LABELS)}) (0\.\d+|1\.0+)(?![\d%])")
+_WHOLE = re.compile(r"\b(?:expression model|whole face|as a whole)\b", re.IGNORECASE)
 _OVERCLAIM = re.compile(
     r"\b(?:lying|lies|lied|liar|deceiv\w*|decept\w*|deceit\w*|conceal\w*|hidden|hides?|hiding|suppress\w*|genuine\w*"
     r"|sincer\w*|insincer\w*|fak(?:e|ed|ing)|true (?:feeling|emotion)s?|real (?:feeling|emotion)s?|masking|masked)\b"
@@ -39,6 +42,7 @@ def check(cot: ChainOfThought, evidence: Evidence) -> list[str]:
     faults = [fault for claim in claims if (fault := _unsupported(claim, evidence))]
     faults += [fault for motion in extract_motion(text) if (fault := _motion(motion, evidence))]
     faults += _times(text, evidence)
+    faults += _whole_face(text, evidence)
     faults += _overclaims(text)
     faults += _label(cot, claims, evidence)
     return list(dict.fromkeys(faults))
@@ -115,6 +119,18 @@ def _times(text: str, evidence: Evidence) -> list[str]:
     return faults
 
 
+def _whole_face(text: str, evidence: Evidence) -> list[str]:
+    """Probabilities of the expression model that it did not give, or a model quoted that was not run."""
+    if evidence.expressed is None:
+        return ["an expression model is quoted, but none was run"] if re.search(r"\bexpression model\b", text) else []
+    faults = []
+    for label, said in _READ.findall(text.lower()):
+        known = [row[LABELS.index(label)] for row in (evidence.expressed.onset, evidence.expressed.apex)]
+        if not any(abs(float(said) - value) <= 0.0051 for value in known):
+            faults.append(f"'{label} {said}' is not what the expression model gave")
+    return faults
+
+
 def _overclaims(text: str) -> list[str]:
     faults = []
     for sentence in re.split(r"(?<=[.!?])\s", text.lower()):
@@ -129,7 +145,10 @@ def _label(cot: ChainOfThought, claims: list[Claim], evidence: Evidence) -> list
     named = labels_in(cot.conclusion)
     if named and cot.label not in named:
         return [f"the conclusion names {' and '.join(named)}, the label is {cot.label}"]
-    verdict = judge(described(claims, evidence))
+    told = described(claims, evidence)
+    if not _WHOLE.search(f"{cot.observations} {cot.interpretation}"):
+        told = replace(told, expressed=None)  # what the text does not mention cannot carry its label
+    verdict = judge(told)
     if verdict.scores[cot.label] < NEAR * verdict.scores[verdict.label]:
         return [f"the actions described speak for {verdict.label}, the label is {cot.label}"]
     return []

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamfer.records import AUChange, Event
+from streamfer.records import LABELS, AUChange, Event
 from streamfer.reporting.folder import Analysis, Explained
 
 
@@ -27,12 +27,14 @@ COLUMNS = [
     "id", "person", "track", "kind", "onset_frame", "apex_frame", "offset_frame", "onset_s", "apex_s", "offset_s",
     "rise_s", "duration_s", "score", "aus", "strongest_au", "strongest_delta", "flags",
     "label", "verified", "observations", "interpretation", "conclusion", "recognised", "recognised_by",
+    "whole_face", "whole_face_probability", "whole_face_onset", "whole_face_by",
 ]  # fmt: skip
 
 
 def _row(explained: Explained) -> dict[str, object]:
     event, result = explained.event, explained.result
     cot = result.cot if result else None
+    seen = event.expressed
     strongest = max(event.aus, key=lambda change: change.delta, default=None)
     return {
         "tier": f"{event.person or 'unknown'} {event.kind}",
@@ -63,6 +65,10 @@ def _row(explained: Explained) -> dict[str, object]:
         "conclusion": _cell(cot.conclusion) if cot else "",
         "recognised": _cell(event.recognised.label) if event.recognised else "",
         "recognised_by": _cell(event.recognised.source) if event.recognised else "",
+        "whole_face": seen.best[0] if seen else "",
+        "whole_face_probability": round(seen.best[1], 4) if seen else "",
+        "whole_face_onset": max(zip(seen.onset, LABELS, strict=True))[1] if seen else "",
+        "whole_face_by": _cell(seen.source) if seen else "",
     }
 
 

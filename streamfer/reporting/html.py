@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from streamfer.action_units import facs
+from streamfer.expllm.evidence import read_out
 from streamfer.expllm.text import facs_letter
 from streamfer.expression import facemaps
 from streamfer.records import Event
@@ -124,6 +125,8 @@ def _event(analysis: Analysis, explained: Explained, close_up: curves.CloseUp | 
         ],
         "recognised": None if event.recognised is None else
         [event.recognised.label, round(event.recognised.probability, 3), event.recognised.source],
+        "whole_face": None if event.expressed is None else
+        [read_out(event.expressed.onset), read_out(event.expressed.apex), event.expressed.source],
         "motion": [[m.region, round(m.distance * 100, 1), m.direction] for m in event.motion],
         "pictures": pictures,
         "maps": _maps(analysis, event) if "apex" in pictures else None,

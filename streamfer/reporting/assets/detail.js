@@ -11,6 +11,7 @@ const showDetail = (event, position, count) => {
         make("span", { class: "quiet" }, position ? `${position} of ${count}` : ""),
         make("button", { type: "button", "aria-label": "Event after", onclick: () => step(1), ...(position < count ? {} : { disabled: "" }) }, "\u2192"))),
     make("p", { class: "quiet" }, `${event.duration_s.toFixed(2)} s long, ${event.rise_s.toFixed(2)} s to the apex. Score ${event.score.toFixed(2)}.`),
+    event.whole_face ? make("p", { class: "quiet" }, `Whole face at the apex: ${event.whole_face[1]}; at onset: ${event.whole_face[0]} (${event.whole_face[2]}).`) : null,
     event.recognised ? make("p", { class: "quiet" }, `Recogniser of micro-expressions: ${event.recognised[0]}, ${Math.round(event.recognised[1] * 100)} % (${event.recognised[2]}).`) : null,
     pictures(event),
     closeUp(event),
