@@ -81,4 +81,20 @@ def _composer(settings: config.Explain) -> Backend:
     return Composer(settings)
 
 
-BACKENDS: dict[str, Callable[[config.Explain], Backend]] = {"composer": _composer}
+def _openai(settings: config.Explain) -> Backend:
+    from streamfer.expllm.backends.openai import OpenAI
+
+    return OpenAI(settings)
+
+
+def _transformers(settings: config.Explain) -> Backend:
+    from streamfer.expllm.backends.transformers import Transformers
+
+    return Transformers(settings)
+
+
+BACKENDS: dict[str, Callable[[config.Explain], Backend]] = {
+    "composer": _composer,
+    "openai": _openai,
+    "transformers": _transformers,
+}
