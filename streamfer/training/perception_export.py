@@ -3,7 +3,7 @@
     export(net, Path("perception.onnx"), blend=blend_of({4: 0.5, 9: 0.5}), version="1", training_data="...")
 
 Inputs `crop` (N, 3, 56, 56) uint8 and `landmarks` (N, 478, 3) in the face frame, outputs of the contract (`intensity`,
-`expression`, `features`) and `embedding` (N, 192). The graph of the bundled landmark model is put in beside the network
+`expression`, `features`), `embedding` (N, 192) and `early` (N, 64, 14, 14), which ExpLLM looks at. The graph of the bundled landmark model is put in beside the network
 (onnx.compose) and their readings are blended per column:
 
     intensity = (1 - blend) * landmark reading + blend * (rest + (1 - rest / 5) * skin reading)
@@ -75,7 +75,7 @@ def export(
 
 def _export_net(net: Perception, path: Path) -> None:
     example = (torch.zeros(2, 3, CROP_PX, CROP_PX, dtype=torch.uint8), torch.randn(2, 478, 3))
-    outputs = ["expression", "skin", "features", "embedding"]
+    outputs = ["expression", "skin", "features", "embedding", "early"]
     axes = {name: {0: "N"} for name in ("crop", "landmarks", *outputs)}
     with warnings.catch_warnings():  # the TorchScript exporter is named old, and is what handles dynamic batches plainly
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -144,11 +144,12 @@ def check(net: Perception, path: Path, landmark_model: Path, blend: np.ndarray) 
         crop = rng.integers(0, 256, (count, 3, CROP_PX, CROP_PX), dtype=np.uint8)
         landmarks = mean_face[:count]
         with torch.no_grad():
-            expression, skin, features, embedding = net(torch.from_numpy(crop), torch.from_numpy(landmarks))
+            expression, skin, features, embedding, early = net(torch.from_numpy(crop), torch.from_numpy(landmarks))
         read = points.run(None, {"landmarks": landmarks})[0]
         wanted = {
             "intensity": (1 - blend) * read + blend * (REST + (1 - REST / 5) * skin.numpy()),
             "expression": expression.numpy(), "features": features.numpy(), "embedding": embedding.numpy(),
+            "early": early.numpy(),
         }  # fmt: skip
         got = dict(zip(wanted, session.run(list(wanted), {"crop": crop, "landmarks": landmarks}), strict=True))
         for name, value in wanted.items():

@@ -108,6 +108,7 @@ class Seen:
     skin: torch.Tensor  # (N, K)
     features: torch.Tensor  # (N, out, MAP, MAP)
     embedding: torch.Tensor  # (N, out + points)
+    early: torch.Tensor  # (N, mid, MAP, MAP)
 
 
 class Perception(nn.Module):
@@ -136,15 +137,15 @@ class Perception(nn.Module):
         early, features = self.trunk(normalised(grey))
         points = self.points(((front - self.mean) * self.scale).flatten(1)) * present
         embedding = torch.cat([features.mean(dim=(2, 3)), points], dim=1)
-        return Seen(self.label(self.dropout(embedding)), self.skin(early), features, embedding)
+        return Seen(self.label(self.dropout(embedding)), self.skin(early), features, embedding, early)
 
     def forward(self, crop: torch.Tensor, landmarks: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What is exported: crop (N, 3, 56, 56) uint8 RGB, landmarks (N, 478, 3) in the face frame -> expression,
-        skin, features, embedding."""
+        skin, features, embedding, early."""
         grey = (crop.float() * self.grey).sum(dim=1, keepdim=True)
         front, present = front_of(landmarks, self.mean)
         seen = self.see(grey, front, present)
-        return torch.softmax(seen.logits, dim=1), seen.skin, seen.features, seen.embedding
+        return torch.softmax(seen.logits, dim=1), seen.skin, seen.features, seen.embedding, seen.early
 
 
 def front_of(landmarks: torch.Tensor, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
