@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from streamfer.errors import UsageError
 
@@ -160,6 +160,13 @@ class Explain(Section):
     wait_s: float = Field(0.05, ge=0, description="time a worker waits to fill a batch")
     timeout_s: float = Field(600.0, gt=0, description="time to wait for explanations after the last frame")
     floor: float = Field(0.5, ge=0, le=5, description="AU change below which an AU is no evidence")
+
+    @field_validator("url")
+    @classmethod
+    def _no_secret(cls, url: str | None) -> str | None:
+        if url and ("@" in url or "?" in url):  # it goes into run.json and logs as it is
+            raise ValueError("must not hold a password or a query: name an environment variable in explain.api_key_env")
+        return url
 
 
 class Output(Section):
