@@ -18,9 +18,9 @@ from dataclasses import replace
 
 from streamfer.expllm.claims import Claim, MotionClaim, extract, extract_motion
 from streamfer.expllm.evidence import AUEvidence, Evidence, split_region
-from streamfer.expllm.rules import judge
+from streamfer.expllm.rules import Verdict, judge
 from streamfer.expllm.text import labels_in
-from streamfer.records import LABELS, ChainOfThought
+from streamfer.records import LABELS, ChainOfThought, Label
 
 NEAR = 0.6
 """A label also agrees when its score reaches this part of the best one's: the rules are not that exact."""
@@ -145,13 +145,34 @@ def _label(cot: ChainOfThought, claims: list[Claim], evidence: Evidence) -> list
     named = labels_in(cot.conclusion)
     if named and cot.label not in named:
         return [f"the conclusion names {' and '.join(named)}, the label is {cot.label}"]
-    told = described(claims, evidence)
-    if not _WHOLE.search(f"{cot.observations} {cot.interpretation}"):
-        told = replace(told, expressed=None)  # what the text does not mention cannot carry its label
-    verdict = judge(told)
+    verdict = _verdict(cot, claims, evidence)
     if verdict.scores[cot.label] < NEAR * verdict.scores[verdict.label]:
         return [f"the actions described speak for {verdict.label}, the label is {cot.label}"]
     return []
+
+
+def label_from_description(cot: ChainOfThought, evidence: Evidence) -> Label:
+    """The label that a reader of the text alone would give, without looking at `cot.label`.
+
+    The rules' best label for the action units that the text claims; of labels that fit nearly as well (`NEAR`), the one
+    that the conclusion names, or the interpretation when the conclusion names none.
+    """
+    claims = extract(f"{cot.observations}\n{cot.interpretation}\n{cot.conclusion}")
+    verdict = _verdict(cot, claims, evidence)
+    near = [name for name in LABELS if verdict.scores[name] >= NEAR * verdict.scores[verdict.label]]
+    for section in (cot.conclusion, cot.interpretation):
+        named = [label for label in labels_in(section) if label in near]
+        if named:
+            return max(named, key=lambda label: verdict.scores[label])
+    return verdict.label
+
+
+def _verdict(cot: ChainOfThought, claims: list[Claim], evidence: Evidence) -> Verdict:
+    """The rules applied to what the text claims."""
+    told = described(claims, evidence)
+    if not _WHOLE.search(f"{cot.observations} {cot.interpretation}"):
+        told = replace(told, expressed=None)  # what the text does not mention cannot carry its label
+    return judge(told)
 
 
 def described(claims: list[Claim], evidence: Evidence) -> Evidence:
