@@ -31,20 +31,32 @@ def predict(model: AUModel, landmarks: np.ndarray) -> np.ndarray:
 
 
 def on_renders(model: AUModel, renders: Renders) -> dict[str, dict[str, float]]:
-    """Per column: MAE, MAE of always saying 0, ICC(3,1), r, and r within a view (nothing but the expression changes).
+    """`scores_on_renders` of what a landmark model reads."""
+    return scores_on_renders(predict(model, renders.landmarks), renders, model.names)
+
+
+def scores_on_renders(read: np.ndarray, renders: Renders, names: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Per column of `read` (N, K): MAE, MAE of always saying 0, ICC(3,1), r, and r within a view (nothing but the
+    expression changes).
 
     As in the product, each person's neutral level, a quantile of 0.2 over their pictures, is taken off first.
     """
-    got, truth = predict(model, renders.landmarks), renders.truth(model.names)
-    for person in np.unique(renders.person):
-        own = renders.person == person
-        got[own] = np.clip(got[own] - np.quantile(got[own], 0.2, axis=0), 0, 5)
+    got, truth = less_neutral(read, renders.person), renders.truth(names)
     level = correlation(within(got, renders.view), within(truth, renders.view))
     columns = zip(mae(got, truth), truth.mean(axis=0), icc31(got, truth), correlation(got, truth), level, strict=True)
     return {
         name: {"mae": float(m), "mae_of_zero": float(z), "icc": float(i), "r": float(r), "r_within": float(w)}
-        for name, (m, z, i, r, w) in zip(model.names, columns, strict=True)
+        for name, (m, z, i, r, w) in zip(names, columns, strict=True)
     }
+
+
+def less_neutral(read: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """(N, K) with each person's quantile of 0.2 taken off, 0-5."""
+    got = np.array(read, np.float32)
+    for one in np.unique(person):
+        own = person == one
+        got[own] = np.clip(got[own] - np.quantile(got[own], 0.2, axis=0), 0, 5)
+    return got
 
 
 def blendshapes_on_renders(renders: Renders, faces: RealFaces, columns: tuple[str, ...]) -> dict[str, float]:

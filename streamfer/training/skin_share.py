@@ -1,0 +1,163 @@
+"""How much of the skin's reading goes into each AU of a shipped perception file: chosen by a rule, on data of its own.
+
+    shares = choose(net, config)                       # {4: 0.5, 9: 0.25}, for perception_export.blend_of
+
+The landmark model and the skin's reading (perception_net.Skin) err in different ways, so a mean of the two can be better than
+either, or worse. For each AU the shares in `SHARES` are tried on two sets that no weights were trained on:
+
+* renders of `CHOICE_SEED`: MAE and ICC(3,1) as landmark_scores measures them, mean of an AU's two sides;
+* the photographs of FER+'s training set that training holds out: AUC between faces whose expression speaks for the AU
+  (`perception.WEAK`, else cues.CODEBOOK) and those whose expression does not hold it; the stronger side counts.
+
+The rule: of all shares whose AUC on photographs is at least that of share 0 and whose MAE on renders is at most that of
+share 0, the one with the greatest ICC; the smaller share when two are equal. An AU that no expression speaks for cannot be
+checked on real skin and keeps share 0: renders alone do not say how a reading carries over.
+
+What it does not do: weigh one face's noise from frame to frame, or know how a coder would rate. The hand-labelled frames, FER+'s
+validation faces and the renders of seed 14 are left alone here: numbers are reported on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from streamfer.action_units import facs
+from streamfer.action_units.model import AUModel
+from streamfer.evaluation.agreement import auc
+from streamfer.evaluation.expression import majority
+from streamfer.expression.cues import CODEBOOK
+from streamfer.records import LABELS
+from streamfer.training.augment import centre
+from streamfer.training.face_crops import FaceCrops, in_batches
+from streamfer.training.landmark_au import COLUMNS
+from streamfer.training.landmark_net import REST
+from streamfer.training.landmark_scores import predict, scores_on_renders
+from streamfer.training.perception import WEAK, PerceptionTraining, held_out, load_photos, load_renders
+from streamfer.training.perception_net import NetSize, Perception
+from streamfer.training.renders import Renders
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+CHOICE_SEED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Of N faces: what the landmark model reads (N, K), NaN without a mesh, and the skin's reading on the same scale."""
+
+    landmarks: np.ndarray
+    skin: np.ndarray
+
+    def blended(self, share: float) -> np.ndarray:
+        """(N, K), 0-5, as the exported graph blends them."""
+        return np.clip((1 - share) * self.landmarks + share * self.skin, 0, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One share for one AU. `auc` is NaN where no expression speaks for the AU, or none is there."""
+
+    au: int
+    share: float
+    mae: float
+    icc: float
+    auc: float
+
+
+def load_net(checkpoint: Path) -> Perception:
+    """The averaged network of a run's checkpoint, in eval mode on the CPU."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    weights = state["averaged"]
+    side = round(weights["skin.regions"].shape[1] ** 0.5)
+    regions = weights["skin.regions"].reshape(-1, side, side).numpy()
+    mean, scale = weights["mean"].numpy(), weights["scale"].numpy()
+    net = Perception(regions, mean, 1 / scale, NetSize(**state["config"]["size"]))
+    net.load_state_dict(weights)
+    return net.eval()
+
+
+def read(net: Perception, faces: FaceCrops) -> Reading:
+    points = np.full((len(faces), len(COLUMNS)), np.nan, np.float32)
+    points[faces.found] = predict(AUModel.load("landmarks", device="cpu"), faces.landmarks[faces.found])
+    parts = []
+    with torch.no_grad():
+        for rows in in_batches(len(faces), 256):
+            grey = centre(torch.from_numpy(faces.crops[rows]))
+            nothing = torch.zeros(len(grey), *net.mean.shape)
+            parts.append(net.see(grey, nothing, torch.zeros(len(grey), 1)).skin.numpy())
+    skin = np.concatenate(parts) if parts else np.zeros((0, len(COLUMNS)), np.float32)
+    return Reading(points, (REST + (1 - REST / 5) * skin).astype(np.float32))
+
+
+def choose(net: Perception, config: PerceptionTraining) -> dict[int, float]:
+    """AU -> share, those of 0 left out. Draws the renders of `CHOICE_SEED` when the cache has none (some minutes)."""
+    faces, votes = load_photos(config)
+    rows = np.flatnonzero(held_out(len(faces), config.hold_out) & faces.found)
+    pictures, renders = load_renders(replace(config, people=50, views=8, expressions=6), CHOICE_SEED)
+    return best(trials(read(net, pictures), renders, read(net, faces.take(rows)), majority(votes[rows])))
+
+
+def trials(drawn: Reading, renders: Renders, photos: Reading, labels: np.ndarray) -> list[Trial]:
+    """Every AU with every share. `labels` (M,) of the photographs in the order of LABELS, -1 for none."""
+    found = []
+    for share in SHARES:
+        scores = scores_on_renders(drawn.blended(share), renders, COLUMNS)
+        blended = photos.blended(share)
+        for au, columns in sides().items():
+            rows = [scores[COLUMNS[k]] for k in columns]
+            strength = blended[:, columns].max(axis=1)
+            found.append(Trial(
+                au, share, float(np.mean([r["mae"] for r in rows])), float(np.mean([r["icc"] for r in rows])),
+                label_auc(au, strength, labels),
+            ))  # fmt: skip
+    return found
+
+
+def sides() -> dict[int, list[int]]:
+    """AU -> its columns in COLUMNS."""
+    own: dict[int, list[int]] = {}
+    for k, column in enumerate(COLUMNS):
+        own.setdefault(facs.parse(column)[0], []).append(k)
+    return own
+
+
+def label_auc(au: int, strength: np.ndarray, labels: np.ndarray) -> float:
+    """AUC of `strength` (M,) between faces with an expression that speaks for the AU and those without it."""
+    holding = {label for label in LABELS if au in CODEBOOK[label]}
+    speaking = {label for label, weight in WEAK.get(au, {}).items() if weight >= 0.5} or holding
+    named = np.array([LABELS[k] if k >= 0 else "" for k in labels])
+    without = set(LABELS) - holding - set(WEAK.get(au, {}))
+    return auc(strength[np.isin(named, list(speaking))], strength[np.isin(named, list(without))])
+
+
+def best(found: Iterable[Trial]) -> dict[int, float]:
+    """The rule of the module's docstring; AUs with share 0 are left out."""
+    by_au: dict[int, list[Trial]] = {}
+    for trial in found:
+        by_au.setdefault(trial.au, []).append(trial)
+    shares = {}
+    for au, tried in by_au.items():
+        none = next(trial for trial in tried if trial.share == 0)
+        allowed = [t for t in tried if t.auc >= none.auc and t.mae <= none.mae]  # NaN is never allowed
+        chosen = max(allowed, key=lambda t: (t.icc, -t.share), default=none)
+        if chosen.share:
+            shares[au] = chosen.share
+    return shares
+
+
+def table(found: Iterable[Trial]) -> str:
+    """Markdown: one row an AU, a cell `MAE / ICC / AUC` for each share, the chosen one in bold."""
+    found = list(found)
+    chosen = best(found)
+    lines = ["| AU | " + " | ".join(f"{s:g}" for s in SHARES) + " |", "|---|" + "---|" * len(SHARES)]
+    for au in dict.fromkeys(t.au for t in found):
+        cells = []
+        for trial in (t for t in found if t.au == au):
+            text = f"{trial.mae:.3f} / {trial.icc:.2f} / {'-' if np.isnan(trial.auc) else f'{trial.auc:.2f}'}"
+            cells.append(f"**{text}**" if trial.share == chosen.get(au, 0.0) else text)
+        lines.append(f"| AU{au} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
