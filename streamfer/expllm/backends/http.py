@@ -36,7 +36,14 @@ BODY_MAX = 4_000_000
 
 
 class Trouble(Exception):
-    """The server gave nothing of use, however often it was asked. The message says what and how often."""
+    """The server gave nothing of use, however often it was asked. The message says what and how often.
+
+    `status` is that of its last answer, None when there was no whole one.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Away(Trouble):
@@ -46,9 +53,9 @@ class Away(Trouble):
 class _Again(Exception):
     """One try failed in a way that another may not. `after_s`: what the server asked to wait."""
 
-    def __init__(self, reason: str, after_s: float = 0.0, away: bool = False) -> None:
+    def __init__(self, reason: str, after_s: float = 0.0, away: bool = False, status: int | None = None) -> None:
         super().__init__(reason)
-        self.after_s, self.away = after_s, away
+        self.after_s, self.away, self.status = after_s, away, status
 
 
 class Client:
@@ -82,7 +89,7 @@ class Client:
                 if number == tries or again.after_s > RETRY_AFTER_MAX_S:
                     times = f", {number} times" if number > 1 else ""
                     message = f"the server at {self.where} {again}{times}"
-                    raise (Away if again.away else Trouble)(message) from None
+                    raise (Away if again.away else Trouble)(message, again.status) from None
                 backoff_s = min(BACKOFF_S * 2 ** (number - 1), BACKOFF_MAX_S) * random.uniform(0.5, 1.0)
                 time.sleep(max(backoff_s, again.after_s))
         raise AssertionError("tries is at least one")
@@ -105,12 +112,12 @@ class Client:
         if status in RETRY:
             wait_s = _retry_after(headers.get("Retry-After"))
             asked = f" and wants {wait_s:.0f} s of patience" if wait_s > RETRY_AFTER_MAX_S else ""
-            raise _Again(f"answered {status} ({self.clean(raw)}){asked}", wait_s)
+            raise _Again(f"answered {status} ({self.clean(raw)}){asked}", wait_s, status=status)
         try:
             return status, json.loads(raw)
         except (ValueError, RecursionError):
             if status == 200:
-                raise _Again(f"gave an answer that is no JSON ({self.clean(raw)})") from None
+                raise _Again(f"gave an answer that is no JSON ({self.clean(raw)})", status=status) from None
             return status, self.clean(raw)
 
     def _exchange(

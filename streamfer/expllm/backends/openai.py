@@ -8,7 +8,7 @@ plain text; what works is kept and said in the log once. No server is trusted to
 defensively, attempts.py checks.
 
 A job that the server cannot answer ends with its reason. When the server is away, or all asks of a batch fail and it
-does not even list its models, ExplainError goes to the worker, which gives its jobs back untried.
+does not answer a request for its models either, ExplainError goes to the worker, which gives its jobs back untried.
 
 `revision` is the digest of the prompt; which weights stand behind a model's name is known to the server alone.
 """
@@ -132,6 +132,8 @@ class OpenAI:
         try:
             status, answer = self._client.request("GET", "/models")
         except Trouble as trouble:
+            if wanted is not None and _answers(trouble):  # transformers serve without a cache folder answers 500
+                return wanted
             raise _away(trouble) from None
         if status not in (404, 405):  # not every server lists its models
             self._refuse(status, answer)
@@ -162,7 +164,8 @@ class OpenAI:
         try:
             self._client.request("GET", "/models", retries=0)
         except Trouble as gone:
-            raise _away(gone) from None
+            if not _answers(gone):
+                raise _away(gone) from None
 
     def _say(self, answer: Any) -> str:
         """The message of an error as servers word it, short and without the key."""
@@ -179,6 +182,11 @@ def _key(variable: str | None) -> str | None:
     if not key.isascii() or not key.isprintable() or " " in key:
         raise UsageError(f"the environment variable {variable} holds something that cannot be a key: check for line breaks")
     return key
+
+
+def _answers(trouble: Trouble) -> bool:
+    """Is there a server, however wrong, and not only a gateway in front of none?"""
+    return trouble.status is not None and trouble.status not in (502, 503, 504)
 
 
 def _away(trouble: Trouble) -> ExplainError:
