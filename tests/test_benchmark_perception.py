@@ -94,18 +94,19 @@ def test_intervals_draw_people() -> None:
 # ------------------------------------------------------------------------------------- the skin's share
 
 
-def trial(share: float, mae: float, icc: float, auc: float, au: int = 4) -> Trial:
-    return Trial(au, share, mae, icc, auc)
+def trial(share: float, r_within: float, mae: float, auc: float, au: int = 4) -> Trial:
+    return Trial(au, share, r_within, mae, 0.5, auc)
 
 
 @pytest.mark.parametrize(
     ("tried", "shares"),
     [
-        pytest.param([trial(0, 0.3, 0.3, 0.7), trial(0.5, 0.2, 0.4, 0.8)], {4: 0.5}, id="better everywhere"),
-        pytest.param([trial(0, 0.3, 0.3, 0.7), trial(0.5, 0.2, 0.4, 0.6)], {}, id="worse on photographs"),
-        pytest.param([trial(0, 0.2, 0.3, 0.7), trial(0.5, 0.3, 0.4, 0.8)], {}, id="larger error"),
-        pytest.param([trial(0, 0.3, 0.3, np.nan), trial(0.5, 0.2, 0.4, np.nan)], {}, id="no photograph speaks for it"),
-        pytest.param([trial(0, 0.3, 0.3, 0.7), trial(0.25, 0.3, 0.3, 0.7)], {}, id="no gain"),
+        pytest.param([trial(0, 0.3, 0.3, 0.7), trial(1, 0.4, 0.3, 0.8)], {4: 1}, id="better everywhere"),
+        pytest.param([trial(0, 0.3, 0.3, 0.7), trial(1, 0.4, 0.3, 0.6)], {}, id="worse on photographs"),
+        pytest.param([trial(0, 0.3, 0.3, 0.7), trial(1, 0.4, 0.4, 0.8)], {}, id="larger error"),
+        pytest.param([trial(0, 0.3, 0.3, np.nan), trial(1, 0.4, 0.2, np.nan)], {}, id="no photograph speaks for it"),
+        pytest.param([trial(0, 0.3, 0.3, 0.7), trial(1, 0.3, 0.3, 0.7)], {}, id="no gain"),
+        pytest.param([trial(0, 0.3, 0.3, 0.7), trial(1, 0.4, 0.3, 0.7), trial(2, 0.5, 0.4, 0.7)], {4: 1}, id="the best allowed"),
     ],
 )
 def test_the_rule_for_a_share(tried: list[Trial], shares: dict[int, float]) -> None:
@@ -113,9 +114,9 @@ def test_the_rule_for_a_share(tried: list[Trial], shares: dict[int, float]) -> N
     assert table(tried).count("**") == 2
 
 
-def test_blending_is_the_exported_one() -> None:
-    reading = Reading(np.array([[1.0, 4.0]]), np.array([[3.0, 8.0]]))
-    np.testing.assert_allclose(reading.blended(0.25), [[1.5, 5.0]])
+def test_blending_adds_the_skin() -> None:
+    reading = Reading(np.array([[1.0, 4.0, 0.4]]), np.array([[2.0, 8.0, -2.0]]))
+    np.testing.assert_allclose(reading.blended(0.5), [[2.0, 5.0, 0.0]])
 
 
 def test_auc_asks_expressions_that_speak_for_an_au_against_those_without_it() -> None:

@@ -3,12 +3,13 @@
     export(net, Path("perception.onnx"), blend=blend_of({4: 0.5, 9: 0.5}), version="1", training_data="...")
 
 Inputs `crop` (N, 3, 56, 56) uint8 and `landmarks` (N, 478, 3) in the face frame, outputs of the contract (`intensity`,
-`expression`, `features`), `embedding` (N, 192) and `early` (N, 64, 14, 14), which ExpLLM looks at. The graph of the bundled landmark model is put in beside the network
-(onnx.compose) and their readings are blended per column:
+`expression`, `features`), `embedding` (N, 192) and `early` (N, 64, 14, 14), which ExpLLM looks at. The graph of the bundled
+landmark model is put in beside the network (onnx.compose), and the skin's reading, 0 at rest, is added to its own:
 
-    intensity = (1 - blend) * landmark reading + blend * (rest + (1 - rest / 5) * skin reading)
+    intensity = landmark reading + blend * skin reading
 
-with the landmark model's own offset at rest (landmark_net.REST). A column with blend 0 is exactly the landmark model's.
+A column with blend 0 is exactly the landmark model's. skin_share.py says how the blend of a shipped file is chosen, and why
+the two are not averaged.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from streamfer.action_units.model import BUNDLED
 from streamfer.errors import ModelContract
 from streamfer.training.face_crops import CROP_PX, IED_PX
 from streamfer.training.landmark_au import COLUMNS
-from streamfer.training.landmark_net import REST
 from streamfer.training.perception import PerceptionTraining
 from streamfer.training.perception_net import Perception
 
@@ -35,22 +35,27 @@ OPSET = 17
 TOLERANCE = 2e-3
 
 
-SKIN_SHARE: dict[int, float] = {}
-"""AU -> share of the skin's reading in a shipped file. Empty until a trained file has shown that it helps an AU."""
-
-
 def export_run(net: Perception, config: PerceptionTraining) -> Path:
-    """Write `config.out / perception.onnx`; returns its path."""
+    """Write `config.out / perception.onnx`, with the skin's share of each AU chosen by skin_share.py; returns its path.
+
+    Without ICT-FaceKit nothing can be chosen, and the intensities are the landmark model's.
+    """
+    from streamfer.training.skin_share import choose
+
     path = config.out / "perception.onnx"
     data = f"FER+ ({', '.join(p.name for p in config.fer)}; labels MIT, images FER2013)"
+    shares: Mapping[int, float] = {}
     if config.ict is not None:
         data += f"; renders of {len(config.seeds) * config.people} ICT-FaceKit people (MIT)"
-    export(net, path, blend=blend_of(SKIN_SHARE), version="1", training_data=data)
+        shares = choose(net.eval().cpu(), config)
+    if shares:
+        data += "; skin's share " + ", ".join(f"AU{au} {share:g}" for au, share in sorted(shares.items()))
+    export(net, path, blend=blend_of(shares), version="1", training_data=data)
     return path
 
 
 def blend_of(shares: Mapping[int, float]) -> np.ndarray:
-    """(K,) share of the skin's reading, from AU numbers; 0 for those that are not named."""
+    """(K,) how much of the skin's reading is added, from AU numbers; 0 for those that are not named."""
     return np.array([shares.get(int(column[2:4]), 0.0) for column in COLUMNS], np.float32)
 
 
@@ -100,16 +105,10 @@ def _joined(own: Any, other: Any, blend: np.ndarray) -> Any:
     own_graph, other_graph = own.graph, other.graph
     own_graph.node.extend(other_graph.node)
     own_graph.initializer.extend(other_graph.initializer)
-    rest = np.float32(REST)
-    for name, value in {
-        "blend/landmarks": 1 - blend, "blend/skin": blend * (1 - rest / 5), "blend/rest": blend * rest,
-    }.items():  # fmt: skip
-        own_graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
+    own_graph.initializer.append(numpy_helper.from_array(blend.astype(np.float32), "blend/skin"))
     own_graph.node.extend([
-        helper.make_node("Mul", [inner, "blend/landmarks"], ["blend/a"]),
-        helper.make_node("Mul", ["skin", "blend/skin"], ["blend/b"]),
-        helper.make_node("Add", ["blend/a", "blend/b"], ["blend/c"]),
-        helper.make_node("Add", ["blend/c", "blend/rest"], ["intensity"]),
+        helper.make_node("Mul", ["skin", "blend/skin"], ["blend/added"]),
+        helper.make_node("Add", [inner, "blend/added"], ["intensity"]),
     ])  # fmt: skip
     kept = [output for output in own_graph.output if output.name != "skin"]
     del own_graph.output[:]
@@ -147,7 +146,7 @@ def check(net: Perception, path: Path, landmark_model: Path, blend: np.ndarray) 
             expression, skin, features, embedding, early = net(torch.from_numpy(crop), torch.from_numpy(landmarks))
         read = points.run(None, {"landmarks": landmarks})[0]
         wanted = {
-            "intensity": (1 - blend) * read + blend * (REST + (1 - REST / 5) * skin.numpy()),
+            "intensity": read + blend * skin.numpy(),
             "expression": expression.numpy(), "features": features.numpy(), "embedding": embedding.numpy(),
             "early": early.numpy(),
         }  # fmt: skip
