@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from streamfer.action_units.contract import Metadata, read_metadata
+from streamfer.action_units.contract import CropInput, Metadata, read_metadata
 from streamfer.errors import ExtraMissing, ModelContract, ModelError, ModelMissing, ProviderUnavailable
 from streamfer.faces.align import LEFT_INNER_EYE, RIGHT_INNER_EYE, align
 from streamfer.records import LABELS
@@ -86,6 +86,16 @@ def to_face_frame(landmarks: np.ndarray) -> np.ndarray:
     return framed
 
 
+class Encoded(NamedTuple):
+    """Everything that an encoder gives for N faces: what ExpLLM is shown."""
+
+    intensity: np.ndarray  # (N, K)
+    expression: np.ndarray  # (N, 8)
+    features: np.ndarray  # (N, C, h, w)
+    embedding: np.ndarray  # (N, E)
+    early: np.ndarray  # (N, D, h, w)
+
+
 class AUModel:
     """A loaded model. `names` are the columns of what `predict` gives."""
 
@@ -142,6 +152,13 @@ class AUModel:
     def needs_crop(self) -> bool:
         return self._inputs.crop is not None
 
+    @property
+    def crop_size(self) -> CropInput:
+        """How faces are cut for it. Raises ModelContract when it looks at no crop."""
+        if self._inputs.crop is None:
+            raise ModelContract(f"AU model {self.info.path} looks at no crop of the face")
+        return self._inputs.crop
+
     def crops(self, image: np.ndarray, faces: Sequence[Face]) -> list[np.ndarray] | None:
         """The crops (size_px, size_px, 3) uint8 that `predict` wants, or None when the model looks at none."""
         crop = self._inputs.crop
@@ -181,6 +198,15 @@ class AUModel:
             raise ModelContract(f"AU model {self.info.path} names no expression: give one with `spatial` (docs/au-model.md)")
         feed, count = self._feed(landmarks, crops)
         return self._session.run(["expression"], feed)[0] if count else np.zeros((0, len(LABELS)), np.float32)
+
+    def encode(self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None) -> Encoded:
+        """All outputs for N > 0 faces, of the same inputs as `predict`. Raises ModelContract when it is no encoder."""
+        missing = set(Encoded._fields) - {output.name for output in self._session.get_outputs()}
+        if missing or self._spatial is None:
+            raise ModelContract(
+                f"{self.info.path} cannot be ExpLLM's encoder: it gives no {', '.join(sorted(missing)) or 'spatial map'}"
+            )
+        return Encoded(*self._session.run(list(Encoded._fields), self._feed(landmarks, crops)[0]))
 
     def _feed(
         self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None

@@ -1,0 +1,108 @@
+"""ExpLLM's eye: key frames -> what the perception network makes of them, as the projector takes it.
+
+    encoder = Encoder.load("perception.onnx")
+    looks = encoder.look([{"onset": picture, "apex": picture, "offset": picture}, ...])
+
+A job brings pictures without landmarks, so the face is found again here (MediaPipe's mesh, once for each picture).
+Where no face is found, or the picture is missing, `seen` is 0 and the language model goes by the evidence table alone;
+how often that happened is counted in `unseen`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from streamfer.action_units.model import AUModel, Encoded
+from streamfer.expllm.model import CELLS, EARLY, REGIONS, Looks, ModelSize
+from streamfer.faces.align import align, transform
+from streamfer.screening.flow import REGION_POINTS
+
+_SIDED = ("brow_inner", "brow_outer", "lid_upper", "lid_lower", "nose_wing", "cheek", "mouth_corner")
+LOCAL: tuple[tuple[int, ...], ...] = (
+    *(REGION_POINTS[f"{name}_{side}"] for name in _SIDED for side in "LR"),
+    (*REGION_POINTS["lip_upper"], *REGION_POINTS["lip_lower"]), REGION_POINTS["chin"],
+)  # fmt: skip
+"""Landmarks around which the 16 local regions lie: brows 4, eyes 4, nose and cheeks 4, mouth and chin 4."""
+assert len(LOCAL) == REGIONS
+
+
+def looks_of(apex: Encoded, onset: Encoded | None, points: np.ndarray) -> Looks:
+    """Of N faces. `points` (N, 16, 2): the local regions of the apex, -1 to 1 over the crop (`local_points`)."""
+
+    def cells(features: np.ndarray) -> torch.Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(np.asarray(features, np.float32)), CELLS)
+
+    def shallow(early: np.ndarray) -> torch.Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(np.asarray(early, np.float32)), EARLY)
+
+    early = shallow(apex.early)
+    return Looks(
+        apex=cells(apex.features),
+        change=cells(apex.features) - cells(onset.features) if onset else torch.zeros_like(cells(apex.features)),
+        embedding=torch.from_numpy(apex.embedding),
+        early=early,
+        early_change=early - shallow(onset.early) if onset else torch.zeros_like(early),
+        points=torch.from_numpy(np.asarray(points, np.float32)),
+        seen=torch.ones(len(early)),
+    )
+
+
+def local_points(landmarks: np.ndarray, crop_px: int) -> np.ndarray:
+    """Landmarks (N, 478, >=2) in px of the crop -> (N, 16, 2), -1 to 1. NaN, where no mesh was found, becomes 0."""
+    found = np.stack([landmarks[:, list(rows), :2].mean(axis=1) for rows in LOCAL], axis=1)
+    return np.nan_to_num(found / crop_px * 2 - 1).astype(np.float32)
+
+
+class Encoder:
+    """The vision encoder with a face finder of its own. Not thread-safe."""
+
+    def __init__(self, model: AUModel, size: ModelSize) -> None:
+        from streamfer.config import Faces
+        from streamfer.faces.landmarks import FaceMesh
+
+        self.model, self.size = model, size
+        self.unseen = 0
+        self._finder = FaceMesh(Faces(max_faces=1))
+        self._frames = 0
+
+    @classmethod
+    def load(cls, path: str | Path, size: ModelSize, threads: int = 1) -> Encoder:
+        return cls(AUModel.load(path, device="cpu", threads=threads), size)
+
+    def close(self) -> None:
+        self._finder.close()
+
+    def look(self, images: Sequence[Mapping[str, np.ndarray]]) -> Looks:
+        """What is seen of each job's `onset` and `apex` picture, (H, W, 3) uint8 RGB."""
+        return Looks.joined([self._one(pictures) for pictures in images])
+
+    def _one(self, pictures: Mapping[str, np.ndarray]) -> Looks:
+        apex = self._face(pictures.get("apex"))
+        if apex is None:
+            self.unseen += 1
+            return Looks.none(1, self.size)
+        onset = self._face(pictures.get("onset"))
+        return looks_of(apex[0], onset[0] if onset else None, apex[1])
+
+    def _face(self, picture: np.ndarray | None) -> tuple[Encoded, np.ndarray] | None:
+        from streamfer.records import Frame
+
+        if picture is None:
+            return None
+        self._finder.reset()
+        points = None
+        for _ in range(2):  # the first mesh is placed by the detector: look again as tracking would
+            found = self._finder.find(Frame(self._frames, self._frames / 25, picture))
+            self._frames += 1
+            if not found:
+                return None
+            points = found[0].points
+        assert points is not None
+        crop = self.model.crop_size
+        aligned, matrix = align(picture, points, crop.size_px, crop.ied_px)
+        encoded = self.model.encode([points], [aligned])
+        return encoded, local_points(transform(points, matrix)[None], crop.size_px)

@@ -1,0 +1,336 @@
+"""Train ExpLLM's nano: a decoder from scratch on the engine's texts, then the projector, then both.
+
+    train(ExpLLMTraining(out=Path("run"), data=(Path("cot.jsonl"),)))        # cot.looks.safetensors lies beside it
+
+Three parts of one run, each a number of steps: `language` (text and evidence table, no pictures; a model that starts from
+a checkpoint skips it), `projector` (pictures too, the language model frozen), `all` (everything; for large models LoRA).
+ExpLLM's mix of label and description turns is `label_turns`; FEALLM's families and the orders (label last or first) and
+inputs (without the evidence table) that the ablations ask for are drawn with the shares below, so that one model can be
+asked for each.
+
+`out/checkpoint.pt` is replaced atomically every `save_s`; a killed run goes on with the same batches. `out/log.jsonl`
+has a line a report: loss of the text, loss of the label, tokens a second. bfloat16 on CUDA, fp32 on the CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from streamfer.errors import UsageError
+from streamfer.expllm.encoding import Codec, Encoding, texts_for_tokenizer, train_tokenizer
+from streamfer.expllm.engine import FAMILIES, Family, Sample
+from streamfer.expllm.model import ExpLLM, Looks, ModelSize, image_tokens, new_lm, parameters
+from streamfer.records import from_json
+
+log = logging.getLogger(__name__)
+
+LOOKS = ".looks.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpLLMTraining:
+    out: Path
+    data: tuple[Path, ...]  # cot.jsonl files of `streamfer cot build`
+    projector: Literal["mlp", "mpp"] = "mpp"
+    width: int = 320
+    layers: int = 6
+    heads: int = 5
+    inner: int = 864
+    language: int = 1200
+    projector_steps: int = 200
+    all: int = 800
+    batch: int = 32
+    rate: float = 1.5e-3
+    weight_decay: float = 0.05
+    label_weight: float = 4.0  # of the label token's loss against a word's
+    label_turns: float = 0.1
+    families: tuple[float, float, float] = (0.8, 0.1, 0.1)  # reasoning, action units, expression
+    label_first: float = 0.1
+    no_table: float = 0.05
+    start: Path | None = None  # folder of a checkpoint whose language model is taken over (ablations)
+    seed: int = 1
+    threads: int = 0  # 0: all cores
+    device: str = "auto"
+    save_s: float = 120.0
+    report_steps: int = 50
+
+
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "quick": {},  # about an hour of two cores
+    "full": {"width": 512, "layers": 8, "heads": 8, "inner": 1408, "language": 12000, "projector_steps": 1500, "all": 12000, "batch": 128},
+}  # fmt: skip
+
+
+def load_samples(path: Path) -> tuple[list[Sample], Looks | None]:
+    """The samples of a cot.jsonl, and what was seen of their pictures where the file beside it has that."""
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise UsageError(f"{path} is not there: `streamfer cot build` writes it")
+    with path.open(encoding="utf-8") as lines:
+        samples = [from_json(Sample, line) for line in lines if line.strip()]
+    beside = path.with_name(path.stem + LOOKS)
+    return samples, Looks(**load_file(beside)) if beside.is_file() else None
+
+
+@dataclass(slots=True)
+class Data:
+    """All samples, those with pictures first in `rows`; `looks` is None for a text-only set."""
+
+    samples: list[Sample]
+    looks: Looks | None
+    rows: list[int]  # of each sample into looks, -1 without pictures
+
+    @classmethod
+    def load(cls, paths: tuple[Path, ...]) -> Data:
+        samples: list[Sample] = []
+        rows: list[int] = []
+        parts: list[Looks] = []
+        for path in paths:
+            more, looks = load_samples(path)
+            before = sum(len(part) for part in parts)
+            samples += more
+            rows += [before + sample.row if looks is not None and sample.row >= 0 else -1 for sample in more]
+            parts += [looks] if looks is not None else []
+        return cls(samples, Looks.joined(parts) if parts else None, rows)
+
+
+class Run:
+    """The state of a training: everything that a checkpoint holds."""
+
+    def __init__(self, config: ExpLLMTraining, data: Data, tokenizer: Any, device: str) -> None:
+        self.config, self.data, self.device = config, data, device
+        self.codec = Codec(tokenizer, image_tokens(config.projector))
+        looks = data.looks
+        size = ModelSize(
+            vocabulary=self.codec.size, width=config.width, layers=config.layers, heads=config.heads, inner=config.inner,
+            projector=config.projector,
+        )  # fmt: skip
+        if looks is not None:
+            size = replace(
+                size, features=looks.apex.shape[1], early=looks.early.shape[1], embedding=looks.embedding.shape[1]
+            )
+        torch.manual_seed(config.seed)
+        self.model = ExpLLM(size, new_lm(size), self.codec.ids["<img>"]).to(device)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), lr=config.rate, betas=(0.9, 0.95), weight_decay=config.weight_decay
+        )
+        self.step = 0
+        self.seen = [n for n, row in enumerate(data.rows) if row >= 0]
+
+    @property
+    def total(self) -> int:
+        c = self.config
+        return c.language + c.projector_steps + c.all
+
+    def part(self) -> str:
+        c = self.config
+        return (
+            "language"
+            if self.step < c.language
+            else "projector"
+            if self.step < c.language + c.projector_steps
+            else "all"
+        )
+
+    # ---------------------------------------------------------------------------------- the loop
+
+    def go(self) -> None:
+        config = self.config
+        self.resume()
+        config.out.mkdir(parents=True, exist_ok=True)
+        log.info(
+            "%.1f million parameters, %d samples, %d with pictures",
+            parameters(self.model) / 1e6,
+            len(self.data.samples),
+            len(self.seen),
+        )
+        saved = began = time.monotonic()
+        sums: dict[str, float] = {}
+        count = tokens = 0
+        while self.step < self.total:
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.rate()
+            for name, value in self.one().items():
+                sums[name] = sums.get(name, 0.0) + value
+            self.step += 1
+            count += 1
+            if self.step % config.report_steps == 0 or self.step == self.total:
+                tokens = int(sums.pop("tokens"))
+                entry: dict[str, Any] = {"step": self.step, "of": self.total, "part": self.part()}
+                entry |= {name: round(value / count, 4) for name, value in sums.items()}
+                entry["tokens_per_s"] = round(tokens / (time.monotonic() - began))
+                with (config.out / "log.jsonl").open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(entry) + "\n")
+                log.info("%s", entry)
+                sums, count, began = {}, 0, time.monotonic()
+            if time.monotonic() - saved > config.save_s or self.step == self.total:
+                self.save()
+                saved = time.monotonic()
+
+    def rate(self) -> float:
+        """Warm-up, then a cosine over the language part; a shorter one, from a third of the rate, over the rest."""
+        c = self.config
+        if self.part() == "language":
+            at, whole, top = self.step, c.language + (c.projector_steps + c.all) / 2, c.rate
+        else:
+            at, whole, top = (
+                self.step - c.language,
+                c.projector_steps + c.all,
+                c.rate * (0.5 if c.language or c.start else 1.0),
+            )
+        warm = min(1.0, (at + 1) / max(1, min(100, whole / 10)))
+        return top * warm * (0.5 + 0.5 * float(np.cos(np.pi * min(at / max(whole, 1), 1)))) + 1e-6
+
+    def one(self) -> dict[str, float]:
+        """One step. What it draws depends on the seed and the step alone."""
+        rng = np.random.default_rng([self.config.seed, self.step])
+        part = self.part()
+        self.model.train()
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(not (part == "projector" and name.startswith("lm.")))
+        picked = self.pick(rng, pictures=part != "language")
+        encodings = [self.encoding(self.data.samples[n], rng) for n in picked]
+        ids, attention, weights = self.padded(encodings)
+        looks = self.looks(picked, hide=part == "language")
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+            hidden = self.model.lm.model(
+                inputs_embeds=self.model.embed(ids, looks), attention_mask=attention, use_cache=False
+            )[0]
+            # only positions that are learned from go through the vocabulary
+            at = (weights[:, 1:] > 0).nonzero(as_tuple=True)
+            logits = self.model.lm.lm_head(hidden[:, :-1][at])
+        losses = functional.cross_entropy(logits.float(), ids[:, 1:][at], reduction="none")
+        weight = weights[:, 1:][at]
+        loss = (losses * weight).sum() / weight.sum()
+        self.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        is_label = weight > 1
+        return {
+            "text": losses[~is_label].mean().item(), "label": losses[is_label].mean().item() if is_label.any() else 0.0,
+            "tokens": float(attention.sum().item()),
+        }  # fmt: skip
+
+    def pick(self, rng: np.random.Generator, *, pictures: bool) -> list[int]:
+        """Samples of a batch, of like length beside each other; with pictures, three in four have one."""
+        count = self.config.batch
+        if not pictures or not self.seen:
+            return rng.integers(0, len(self.data.samples), count).tolist()
+        shown = rng.choice(self.seen, count - count // 4).tolist()
+        return [*shown, *rng.integers(0, len(self.data.samples), count // 4).tolist()]
+
+    def encoding(self, sample: Sample, rng: np.random.Generator) -> Encoding:
+        c = self.config
+        table = rng.random() >= c.no_table
+        if rng.random() < c.label_turns:
+            return self.codec.label_turn(sample.evidence, sample.label, table=table)
+        family: Family = FAMILIES[rng.choice(len(FAMILIES), p=np.array(c.families) / sum(c.families))]
+        return self.codec.encode(
+            sample, family, table=table, label_first=family != "action_units" and rng.random() < c.label_first
+        )
+
+    def padded(self, encodings: list[Encoding]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """ids, attention (N, T) and the weight of each position's loss: 0 for prompts, more for the label."""
+        length = max(len(e.ids) for e in encodings)
+        ids = torch.full((len(encodings), length), self.codec.pad)
+        weights = torch.zeros(len(encodings), length)
+        labels = torch.tensor(self.codec.labels)
+        for n, e in enumerate(encodings):
+            ids[n, : len(e.ids)] = torch.tensor(e.ids)
+            weights[n, e.answer : len(e.ids)] = 1.0
+        weights = torch.where(torch.isin(ids, labels) & (weights > 0), self.config.label_weight, weights)
+        return ids.to(self.device), (ids != self.codec.pad).long().to(self.device), weights.to(self.device)
+
+    def looks(self, picked: list[int], *, hide: bool) -> Looks:
+        size, all_looks = self.model.size, self.data.looks
+        if hide or all_looks is None:
+            return Looks.none(len(picked), size).to(self.device)
+        rows = torch.tensor([self.data.rows[n] for n in picked])
+        looks = all_looks.take(rows.clamp(min=0))
+        looks.seen = looks.seen * (rows >= 0)
+        return looks.to(self.device)
+
+    # ------------------------------------------------------------------------------ checkpoints
+
+    @property
+    def path(self) -> Path:
+        return self.config.out / "checkpoint.pt"
+
+    def save(self) -> None:
+        state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step,
+                 "config": settings(self.config)}  # fmt: skip
+        part = self.path.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.path)
+
+    def resume(self) -> None:
+        if not self.path.exists():
+            if self.config.start is not None:
+                self.begin_from(self.config.start)
+            return
+        state = torch.load(self.path, map_location=self.device, weights_only=True)
+        changed = [k for k, v in settings(self.config).items() if state["config"].get(k) != v]
+        if changed:
+            raise UsageError(
+                f"{self.path} was trained with other settings ({', '.join(changed)}): give another folder with -o"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+        log.info("going on from step %d", self.step)
+
+    def begin_from(self, folder: Path) -> None:
+        state = torch.load(folder / "checkpoint.pt", map_location=self.device, weights_only=True)["model"]
+        own = self.model.state_dict()
+        self.model.load_state_dict({**own, **{name: value for name, value in state.items() if name.startswith("lm.")}})
+
+
+def settings(config: ExpLLMTraining) -> dict[str, Any]:
+    """What must be the same for a run to go on, in plain types."""
+    plain = asdict(config)
+    for name in ("out", "threads", "device", "save_s", "report_steps"):
+        plain.pop(name)
+    plain["data"] = [path.name for path in config.data]
+    plain["start"] = str(config.start) if config.start else None
+    return dict(json.loads(json.dumps(plain)))
+
+
+def train(config: ExpLLMTraining) -> Run:
+    """Train, or go on with, the run in `config.out`; returns its state."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    data = Data.load(config.data)
+    run = Run(config, data, tokenizer_of(config, data), device)
+    run.go()
+    return run
+
+
+def tokenizer_of(config: ExpLLMTraining, data: Data) -> Any:
+    """The run's tokenizer: trained once, kept beside the checkpoint; a run that starts from another takes that one's."""
+    from tokenizers import Tokenizer
+
+    path = (config.start or config.out) / "tokenizer.json"
+    if path.is_file():
+        return Tokenizer.from_file(str(path))
+    tokenizer = train_tokenizer(_some(data.samples))
+    config.out.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(config.out / "tokenizer.json"))
+    return tokenizer
+
+
+def _some(samples: list[Sample], most: int = 20_000) -> Iterator[str]:
+    step = max(1, len(samples) // most)
+    yield from texts_for_tokenizer(samples[::step])
