@@ -171,7 +171,8 @@ def _retry_after(value: str | None) -> float:
     if not value:
         return 0.0
     try:
-        return min(max(float(value), 0.0), 1e6)
+        seconds = float(value)
+        return min(seconds, 1e6) if seconds > 0 else 0.0  # also for nan
     except ValueError:
         pass
     try:
