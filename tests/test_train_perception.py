@@ -109,6 +109,30 @@ def test_the_exported_file_keeps_the_contract_and_both_its_halves(data):
     np.testing.assert_allclose(got[kept], alone[kept], atol=2e-3)
 
 
+def test_a_runs_file_names_the_skins_shares_it_was_given(data, monkeypatch):
+    """Of made-up renders in which the skin tells nothing, whatever is chosen is in the file and its metadata."""
+    from streamfer.action_units import facs
+    from streamfer.training import skin_share
+    from streamfer.training.perception_export import export_run
+    from streamfer.training.renders import Renders
+
+    rng = np.random.default_rng(6)
+    faces = FaceCrops.load(data / "cache" / "fer.npz").take(np.arange(24))
+    units = tuple(sorted({name for unit in facs.UNITS.values() for name in unit.ict}))
+    renders = Renders(
+        faces.landmarks, rng.random((24, len(units)), np.float32), rng.random(24, np.float32), np.arange(24) // 12,
+        np.arange(24) // 6, units, 0,
+    )  # fmt: skip
+    net = perception.train(config_of(data))
+    monkeypatch.setattr(skin_share, "load_renders", lambda config, seed: (faces, renders))
+    chosen = skin_share.choose(net, config_of(data))
+    assert all(share in skin_share.SHARES[1:] for share in chosen.values())
+    monkeypatch.setattr(skin_share, "choose", lambda net, config: {9: 2.0, 4: 0.5})
+    model = AUModel.load(export_run(net, config_of(data, ict=data / "ict.npz")), device="cpu")
+    assert model.info.training_data.endswith("skin's share AU4 0.5, AU9 2")
+    assert "skin" not in AUModel.load(export_run(net, config_of(data)), device="cpu").info.training_data
+
+
 def test_expression_without_a_mesh_comes_from_the_crop_alone(data):
     net = perception.train(config_of(data)).eval()
     crop = torch.randint(0, 256, (2, 3, CROP_PX, CROP_PX), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))

@@ -16,7 +16,7 @@ expression speaks for cannot be checked on real skin and keeps share 0: renders 
 
 MAE is a guard and not what is minimised, because saying 0 to everything has less of it than any model has; r rather than ICC,
 because a larger share raises ICC by the size of movements alone. The skin is added to the landmark reading and not averaged
-with it: averaging takes from the landmarks what it gives to the skin, and did worse on renders for every AU and every share.
+with it: averaging takes from the landmarks what it gives to the skin; tried, it lost ICC on renders for every AU and share.
 
 What it does not do: weigh one face's noise from frame to frame, or know how a coder would rate. The hand-labelled frames, FER+'s
 validation faces and the renders of seed 14 are left alone here: numbers are reported on them.
