@@ -25,6 +25,7 @@ _COMMANDS = {
     "dataset": "Check a micro-expression data set, or make an imitation of one.",
     "evaluate": "Score what was found in a data set by the field's protocols.",
     "train": "Train the bundled models again.",
+    "cot": "Make instruction data of chains of thought.",
 }
 
 

@@ -32,7 +32,8 @@ from streamfer.training.augment import centre
 from streamfer.training.face_crops import CROP_PX, FaceCrops, in_batches
 from streamfer.training.renders import Renders
 
-FLOOR = 0.5
+FLOOR, STILL_FLOOR = 0.5, 1.0
+"""AU change that is evidence: against the onset, and against other people's rest, which is a coarser measure."""
 _OCTANTS = ("right", "up-right", "up", "up-left", "left", "down-left", "down", "down-right")
 
 
@@ -65,7 +66,7 @@ def still_cases(
         above = np.clip(seen.intensity[i] - rest, 0, 5)
         probabilities = tuple(float(p) for p in np.round(seen.expression[i], 4))
         evidence = Evidence.still(
-            f"{name}-{i}", dict(zip(names, map(float, np.round(above, 3)), strict=True)), FLOOR,
+            f"{name}-{i}", dict(zip(names, map(float, np.round(above, 3)), strict=True)), STILL_FLOOR,
             Expressed(probabilities, probabilities, source),
         )  # fmt: skip
         yield Case(f"{name}-{i}", evidence, LABELS[labels[i]], (f"{name}#{i}",), int(i))
