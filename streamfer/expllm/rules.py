@@ -84,7 +84,7 @@ MOUTH = frozenset({10, 12, 13, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 2
 LIDS = frozenset({5, 7, 43, 45, 46})
 """Confounded by a blink."""
 
-WHOLE_FACE: dict[EvidenceKind, float] = {"micro": 0.0, "macro": 2.0, "still": 8.0}
+WHOLE_FACE: dict[EvidenceKind, float] = {"micro": 0.0, "macro": 2.0, "still": 12.0}
 """Weight of the expression model's log-probabilities beside the action units'. In a still, whose AUs have no baseline of
 the person, rules alone name 38 % of 1,694 held-out FER+ labels, the expression model 86 %, both at this weight 85 %
 (benchmarks/LOG.md). For macro-expressions there is no such truth at hand: the weight is a judgement, that of equal footing."""
