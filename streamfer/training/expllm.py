@@ -34,6 +34,8 @@ from streamfer.records import from_json
 
 log = logging.getLogger(__name__)
 
+ALIKE = 4
+"""Candidates for each place of a batch."""
 LOOKS = ".looks.safetensors"
 
 
@@ -46,10 +48,10 @@ class ExpLLMTraining:
     layers: int = 6
     heads: int = 5
     inner: int = 864
-    language: int = 1200
-    projector_steps: int = 200
-    all: int = 800
-    batch: int = 32
+    language: int = 1100
+    projector_steps: int = 150
+    all: int = 900
+    batch: int = 16
     rate: float = 1.5e-3
     weight_decay: float = 0.05
     label_weight: float = 4.0  # of the label token's loss against a word's
@@ -67,7 +69,10 @@ class ExpLLMTraining:
 
 SCHEDULES: dict[str, dict[str, Any]] = {
     "quick": {},  # about an hour of two cores
-    "full": {"width": 512, "layers": 8, "heads": 8, "inner": 1408, "language": 12000, "projector_steps": 1500, "all": 12000, "batch": 128},
+    "full": {
+        "width": 512, "layers": 8, "heads": 8, "inner": 1408, "language": 12000, "projector_steps": 1500, "all": 12000,
+        "batch": 128,
+    },
 }  # fmt: skip
 
 
@@ -199,10 +204,11 @@ class Run:
         self.model.train()
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not (part == "projector" and name.startswith("lm.")))
-        picked = self.pick(rng, pictures=part != "language")
-        encodings = [self.encoding(self.data.samples[n], rng) for n in picked]
+        picked, encodings = self.alike(self.pick(rng, pictures=part != "language"), rng)
+        if part == "language":
+            encodings = [self.without_image(encoding) for encoding in encodings]
         ids, attention, weights = self.padded(encodings)
-        looks = self.looks(picked, hide=part == "language")
+        looks = None if part == "language" else self.looks(picked)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             hidden = self.model.lm.model(
                 inputs_embeds=self.model.embed(ids, looks), attention_mask=attention, use_cache=False
@@ -224,12 +230,25 @@ class Run:
         }  # fmt: skip
 
     def pick(self, rng: np.random.Generator, *, pictures: bool) -> list[int]:
-        """Samples of a batch, of like length beside each other; with pictures, three in four have one."""
-        count = self.config.batch
+        """Candidates for a batch; with pictures, three in four have one."""
+        count = ALIKE * self.config.batch
         if not pictures or not self.seen:
             return rng.integers(0, len(self.data.samples), count).tolist()
         shown = rng.choice(self.seen, count - count // 4).tolist()
         return [*shown, *rng.integers(0, len(self.data.samples), count // 4).tolist()]
+
+    def alike(self, picked: list[int], rng: np.random.Generator) -> tuple[list[int], list[Encoding]]:
+        """A batch of like lengths out of its candidates: little is spent on padding."""
+        encodings = [self.encoding(self.data.samples[n], rng) for n in picked]
+        order = sorted(range(len(picked)), key=lambda n: len(encodings[n].ids))
+        start = int(rng.integers(0, ALIKE)) * self.config.batch
+        chosen = order[start : start + self.config.batch]
+        return [picked[n] for n in chosen], [encodings[n] for n in chosen]
+
+    def without_image(self, encoding: Encoding) -> Encoding:
+        """For learning the language alone: the positions of the picture left out."""
+        images = self.codec.images
+        return Encoding([*encoding.ids[:1], *encoding.ids[1 + images :]], encoding.answer - images)
 
     def encoding(self, sample: Sample, rng: np.random.Generator) -> Encoding:
         c = self.config
@@ -253,9 +272,9 @@ class Run:
         weights = torch.where(torch.isin(ids, labels) & (weights > 0), self.config.label_weight, weights)
         return ids.to(self.device), (ids != self.codec.pad).long().to(self.device), weights.to(self.device)
 
-    def looks(self, picked: list[int], *, hide: bool) -> Looks:
+    def looks(self, picked: list[int]) -> Looks:
         size, all_looks = self.model.size, self.data.looks
-        if hide or all_looks is None:
+        if all_looks is None:
             return Looks.none(len(picked), size).to(self.device)
         rows = torch.tensor([self.data.rows[n] for n in picked])
         looks = all_looks.take(rows.clamp(min=0))

@@ -1,0 +1,92 @@
+"""ExpLLM itself: the bundled small model, or any folder that `streamfer train expllm` wrote.
+
+It looks at the key frames (the perception network is its eye), reads the evidence table, writes the chain of thought and
+then the label; attempts.py holds every text to the evidence and asks again for what it refuses. An attempt after a
+refusal draws again at a lower temperature: a model of this size does not read advice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from streamfer.errors import ExtraMissing, ModelMissing
+from streamfer.expllm.attempts import Ask, Draft, explain
+from streamfer.records import Job, Result
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from streamfer.config import Explain
+    from streamfer.expllm.look import Encoder
+    from streamfer.expllm.model import ExpLLM
+
+log = logging.getLogger(__name__)
+
+BUNDLED = Path(__file__).parents[2] / "models" / "expllm-nano"
+TEMPERATURES = (0.7, 0.4, 0.0)
+"""Of the first, second and later attempts."""
+
+
+class Nano:
+    """A Backend. Not thread-safe; loading takes about two seconds."""
+
+    name = "nano"
+    order: Literal["cot_first", "label_first", "none"] = "cot_first"
+
+    def __init__(self, settings: Explain) -> None:
+        try:
+            import torch
+
+            from streamfer.expllm.encoding import Codec
+            from streamfer.expllm.model import image_tokens, load
+        except ImportError as error:
+            raise ExtraMissing.of(error.name or "torch", "expllm", "explaining with ExpLLM") from None
+        folder = Path(settings.model) if settings.model else BUNDLED
+        device = "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
+        if settings.device == "cuda" and device == "cpu":
+            raise ModelMissing("explain.device is cuda, but this torch finds no CUDA: set it to auto or cpu")
+        self._net, tokenizer, facts = load(folder, device)
+        self._codec = Codec(tokenizer, image_tokens(self._net.size.projector))
+        self._device = device
+        self._encoder = _encoder(folder, facts.get("encoder", ""), self._net)
+        self._floor, self._attempts = settings.floor, settings.attempts
+        self.model = str(facts.get("name", folder.name))
+        self.revision = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]
+        log.info("ExpLLM %s %s on %s, eye %s", self.model, self.revision, device, self._encoder.model.source)
+
+    def explain(self, jobs: list[Job], images: list[dict[str, np.ndarray]]) -> list[Result]:
+        self._tries: dict[str, int] = {}
+        return explain(
+            self, jobs, images, floor=self._floor, attempts=self._attempts, backend=self.name, model=self.model,
+            revision=self.revision, order=self.order,
+        )  # fmt: skip
+
+    def write(self, asks: list[Ask]) -> list[Draft]:
+        """One draft for each ask; those of one attempt share a temperature."""
+        from streamfer.expllm.generate import How, write
+
+        tries = [self._tries.get(ask.job.id, 0) for ask in asks]
+        turn = max(tries)
+        how = How(temperature=TEMPERATURES[min(turn, len(TEMPERATURES) - 1)])
+        looks = self._encoder.look([ask.images for ask in asks]).to(self._device)
+        evidence = [ask.evidence for ask in asks]
+        seeds = [f"{ask.job.id}/{turn}" for ask in asks]
+        drafts = []
+        for ask, e, one in zip(asks, evidence, write(self._net, self._codec, evidence, looks, seeds, how), strict=True):
+            self._tries[ask.job.id] = turn + 1
+            drafts.append(Draft(self._codec.decode(one.ids, e), len(one.ids), one.label_probabilities))
+        return drafts
+
+
+def _encoder(folder: Path, name: str, net: ExpLLM) -> Encoder:
+    """The eye that the model was trained with: `encoder` of its config.json, a bundled name or a file in its folder."""
+    from streamfer.expllm.look import Encoder
+
+    beside = folder / name
+    return Encoder.load(beside if name and beside.is_file() else name or "perception", net.size)
+
+
+__all__ = ["BUNDLED", "Nano"]
