@@ -8,22 +8,27 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streamfer.errors import UsageError
+
 if TYPE_CHECKING:
     from streamfer.datasets.check import Check, Count
 
 
 @click.group()
 def command() -> None:
-    """Micro-expression data sets as they are distributed."""
+    """Data sets as they are distributed: micro-expressions, single faces with action units or expressions."""
 
 
 @command.command("list")
 def list_command() -> None:
     """One line for each data set: name, frame rate, what its folder must hold."""
     from streamfer.datasets.published import PUBLISHED
+    from streamfer.datasets.still_check import FACTS
 
     for name, facts in PUBLISHED.items():
         click.echo(f"{name:11} {facts.title:22} {facts.fps:>17} fps   {facts.needs}")
+    for name, own in FACTS.items():
+        click.echo(f"{name:11} {own.title:22} {'single faces':>21}   {own.needs}")
 
 
 @command.command()
@@ -34,8 +39,13 @@ def list_command() -> None:
 def check(name: str, path: Path, rows: bool, as_json: bool) -> None:
     """Read data set NAME at PATH: counts beside the published ones, and every row that was mended or dropped."""
     from streamfer import datasets
+    from streamfer.datasets import still_check, stills
     from streamfer.datasets.check import check as check_dataset
 
+    if stills.known(name):
+        told = still_check.check(stills.load(name, path))
+        click.echo(json.dumps(told.as_dict(), ensure_ascii=False, indent=1) if as_json else "\n".join(still_check.lines(told, rows)))
+        return
     found = check_dataset(datasets.load(name, path))
     if as_json:
         click.echo(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
@@ -53,8 +63,18 @@ def check(name: str, path: Path, rows: bool, as_json: bool) -> None:
 def demo(name: str, out: Path, fps: float | None, subjects: int, seed: int, no_quirks: bool) -> None:
     """Make a small imitation of data set NAME in the new folder OUT: its layout, its table with all its quirks, and
     frames in which movements were planted. Run from a checkout of the project (it draws with samples/)."""
+    from streamfer.datasets import stills
     from streamfer.datasets.demo import make
 
+    if own := stills.known(name):
+        from streamfer.datasets import still_demo
+
+        if fps is not None:
+            raise UsageError(f"{own} has single faces and no frame rate: leave --fps out")
+        made = still_demo.make(own, out, subjects=subjects, seed=seed, quirks=not no_quirks)
+        click.echo(f"{out}: {made.pictures} pictures, {sum(made.rules.values())} planted quirks")
+        click.echo(f"try: streamfer dataset check {own} {out}")
+        return
     made = make(name, out, fps=fps, subjects=subjects, seed=seed, quirks=not no_quirks)
     click.echo(f"{out}: {made.clips} clips, {made.pictures} pictures, {sum(made.rules.values())} planted quirks")
     click.echo(f"try: streamfer dataset check {made.name} {out}")

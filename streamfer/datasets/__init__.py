@@ -1,4 +1,4 @@
-"""Micro- and macro-expression data sets, read as they are distributed.
+"""Micro- and macro-expression data sets, read as they are distributed. (Those of single faces: stills.py.)
 
     dataset = load("casme2", "/data/CASME2")
     dataset.clips[0].annotations, dataset.remarks
@@ -78,6 +78,13 @@ def canonical(name: str) -> str:
     if plain not in LOADERS:
         import difflib
 
+        from streamfer.datasets import stills
+
+        if own := stills.known(name):
+            raise UsageError(
+                f"'{name}' has no clips: its single faces are for `dataset check {own}`, `evaluate "
+                f"{'aus' if own in stills.CODED else 'fer'} --dataset {own}` and training"
+            )
         near = difflib.get_close_matches(plain, LOADERS, n=1, cutoff=0.4)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise UsageError(f"no data set '{name}'{hint} Known: {', '.join(LOADERS)}")

@@ -131,6 +131,11 @@ def _pictures(chosen: Plan, times: np.ndarray, subject: int, keep: range) -> Ite
         yield camera.take(person.draw(t, times, chosen, head)[0], t)
 
 
+def portrait() -> np.ndarray:
+    """(512, 512, 3) uint8 RGB. Raises as `make` does without what draws the frames."""
+    return np.asarray(_samples()["astronaut"]())
+
+
 def _samples() -> dict[str, Any]:
     """The project's own drawing code, which is not part of the installed package."""
     try:
