@@ -18,7 +18,7 @@ from streamfer.expllm.slots import SLOTS, delexicalise, fill
 from streamfer.expllm.text import normalise, parse_cot
 from streamfer.expllm.verify import check
 from streamfer.records import LABELS, Event, from_json, to_json
-from tests.expllm_events import EVENTS, FLOOR, STILLS, event, evidence
+from tests.expllm_events import EVENTS, FLOOR, STILLS, evidence
 
 torch = pytest.importorskip("torch")
 
@@ -100,7 +100,9 @@ def test_the_engine_drops_what_the_evidence_does_not_bear_and_counts_it() -> Non
 def test_a_label_that_comes_near_is_argued_for_in_other_words() -> None:
     found = evidence("1 2 5 26 25 20:0.9", "macro")
     verdict = judge(found)
-    near = [name for name in LABELS if name != verdict.label and verdict.scores[name] >= 0.6 * verdict.scores[verdict.label]]
+    near = [
+        name for name in LABELS if name != verdict.label and verdict.scores[name] >= 0.6 * verdict.scores[verdict.label]
+    ]
     for name in near:
         forced = towards(verdict, name, found)
         assert forced.label == name and verdict.label in forced.rivals
@@ -196,7 +198,9 @@ def test_even_an_untrained_model_keeps_to_format_and_labels(codec, label_first) 
     lm = net(codec)
     tables = [evidence("6 12"), evidence("R14")]
     for written, table in zip(
-        generate.write(lm, codec, tables, None, ["a", "b"], generate.How(label_first=label_first, most_tokens=300)), tables, strict=True
+        generate.write(lm, codec, tables, None, ["a", "b"], generate.How(label_first=label_first, most_tokens=300)),
+        tables,
+        strict=True,
     ):
         text = codec.decode(written.ids, table)
         try:
@@ -231,3 +235,71 @@ def test_a_folder_that_is_no_model_says_so(codec, tmp_path) -> None:
 def test_every_slot_is_known_to_the_tokenizer(codec) -> None:
     assert all(codec.tokenizer.token_to_id(slot) is not None for slot in SLOTS)
     assert np.unique([codec.ids[token] for token in encoding.SPECIALS]).size == len(set(encoding.SPECIALS))
+
+
+# ---------------------------------------------------------------------------------------- evaluation
+
+
+def test_scores_of_texts(samples, codec) -> None:
+    from streamfer.evaluation import explanations
+
+    cases = [Case(sample.id, sample.evidence, sample.label) for sample in samples[:4]] + [
+        Case("quiet", evidence("12:0.1"), "neutral")
+    ]
+    outcome = explanations.run(net(codec), codec, cases, None, batch=3, attempts=2)
+    assert len(outcome.told) == 4 and [case.id for case in outcome.no_action] == ["quiet"]
+    report = explanations.score(outcome, "an untrained model")
+    found = {(row.group, row.measure): row.value for row in report.rows}
+    assert found["label", "... of the rules on the same"] == 1.0
+    assert 0 <= found["first draft", "valid format"] <= 1
+    assert explanations.feabench(outcome).rows[0].of in {"0", "1", "2", "3", "4"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "value"),
+    [("the cat sat", "the cat sat", 1.0), ("a b c d", "a x c y", 0.5), ("a", "b", 0.0), ("", "b", 0.0)],
+    ids=["same", "half", "nothing", "empty"],
+)
+def test_rouge_l(answer: str, reference: str, value: float) -> None:
+    from streamfer.evaluation.explanations import rouge_l
+
+    assert rouge_l(answer, reference) == pytest.approx(value)
+
+
+def test_variety_does_not_come_from_numbers() -> None:
+    from streamfer.evaluation.explanations import distinct, repeated
+
+    assert distinct(["it rose by 1.2", "it rose by 3.4"], 2) == pytest.approx(3 / 6)
+    assert repeated(["It rose by 1.2. Then it fell.", "It rose by 3.4. Then it stayed."]) == pytest.approx(0.5)
+
+
+# ------------------------------------------------------------------------------------------ training
+
+
+def test_three_steps_of_each_part_and_what_comes_out_explains(samples, tmp_path) -> None:
+    from streamfer.records import to_json
+    from streamfer.training import expllm as training
+
+    data = tmp_path / "cot.jsonl"
+    data.write_text("".join(to_json(replace(sample, row=n)) + "\n" for n, sample in enumerate(samples)))
+    from safetensors.torch import save_file
+
+    looks = some_looks(len(samples), model.ModelSize(1))
+    save_file({name: getattr(looks, name).half() for name in looks.__slots__}, tmp_path / ("cot" + training.LOOKS))
+    config = training.ExpLLMTraining(
+        out=tmp_path / "run", data=(data,), width=32, layers=1, heads=2, inner=48, language=3, projector_steps=3, all=3, batch=4,
+        threads=1, device="cpu",
+    )  # fmt: skip
+    half = training.train(replace(config, all=0, out=tmp_path / "half"))
+    assert half.step == 6
+    run = training.train(config)
+    assert run.step == 9
+    again = training.train(config)  # finished: nothing is done twice
+    assert again.step == 9
+    assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), again.model.parameters(), strict=True))
+    folder = training.export(run, tmp_path / "model", "perception")
+    lm, tokenizer, facts = model.load(folder)
+    assert facts["steps"] == {"language": 3, "projector": 3, "all": 3}
+    table = [samples[0].evidence]
+    new = encoding.Codec(tokenizer, model.image_tokens("mpp"))
+    assert generate.write(lm, new, table, None, ["a"], generate.How(most_tokens=8))[0].ids

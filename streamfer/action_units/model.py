@@ -153,11 +153,17 @@ class AUModel:
         return self._inputs.crop is not None
 
     @property
-    def crop_size(self) -> CropInput:
+    def crop_input(self) -> CropInput:
         """How faces are cut for it. Raises ModelContract when it looks at no crop."""
         if self._inputs.crop is None:
             raise ModelContract(f"AU model {self.info.path} looks at no crop of the face")
         return self._inputs.crop
+
+    @property
+    def crop_size(self) -> tuple[int, float] | None:
+        """(size_px, ied_px) of the aligned crop that it looks at, for faces.align.align; None: it looks at none."""
+        crop = self._inputs.crop
+        return None if crop is None else (crop.size_px, crop.ied_px)
 
     def crops(self, image: np.ndarray, faces: Sequence[Face]) -> list[np.ndarray] | None:
         """The crops (size_px, size_px, 3) uint8 that `predict` wants, or None when the model looks at none."""

@@ -156,10 +156,31 @@ def recognition(
     show(reports.composite(answers, what), as_json)
 
 
+def _still_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Which of a data set's single faces are scored."""
+
+    @click.option("--split", help="Part of a data set of single faces: train, valid, test or all.")
+    @click.option("--fold", type=click.IntRange(1, 3), help="Only the people tested in this fold (DISFA, BP4D).")
+    @click.option(
+        "--step", default=1, show_default=True, type=click.IntRange(1), help="Score one single face of so many."
+    )
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapper  # fmt: skip
+
+
 @command.command()
-@click.argument("out", type=_PATH)
+@click.argument("out", type=_PATH, required=False)
 @_DATASET
-@click.option("--threshold", default=0.5, show_default=True, help="Intensity from which on an AU is present.")
+@click.option(
+    "--model", type=_PATH, help="ONNX file, for frames of DISFA, BP4D or FEAFA+; 'landmarks' is the bundled one."
+)
+@_still_options
+@click.option(
+    "--threshold", type=float, help="Intensity from which on an AU is present.  [default: 0.5; DISFA, FEAFA+ 2, BP4D 1]"
+)
 @click.option(
     "--from",
     "source",
@@ -172,13 +193,33 @@ def recognition(
 @_PARTIAL
 @_JSON
 def aus(
-    out: Path, dataset: tuple[str, str], threshold: float, source: str, cd6me: bool, partial: bool, as_json: bool
+    out: Path | None, dataset: tuple[str, str], model: Path | None, split: str | None, fold: int | None, step: int,
+    threshold: float | None, source: str, cd6me: bool, partial: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """F1 and AUC per action unit; ICC, PCC, MAE, MSE where the coders wrote intensities."""
-    from streamfer.cli._scores import show
-    from streamfer.evaluation import labels, reports
-    from streamfer.evaluation.aus import CD6ME_AUS
+    """F1 and AUC per action unit; ICC, PCC, MAE, MSE where the coders wrote intensities.
 
+    OUT is a folder of results. Frames coded one by one (--dataset disfa, bp4d or feafa) need --model and no OUT.
+    """
+    from streamfer.cli._scores import show
+    from streamfer.datasets import stills
+    from streamfer.errors import UsageError
+    from streamfer.evaluation import labels, reports
+    from streamfer.evaluation.aus import CD6ME_AUS, PRESENT
+
+    if stills.known(dataset[0]):
+        if out is not None or model is None:
+            raise UsageError(
+                f"{dataset[0]} has single frames: give --model FILE.onnx (or landmarks) and no folder of results"
+            )
+        from streamfer.evaluation import stills as scores
+
+        found = stills.load(*dataset)
+        rows = found.part(split, fold, step)
+        show(scores.action_units(found, rows, _au_model(model), threshold, _part(split, fold, step)), as_json)
+        return
+    if out is None:
+        raise UsageError(f"{dataset[0]} has clips: give the folder of results that `streamfer analyze --dataset` wrote")
+    threshold = PRESENT if threshold is None else threshold
     compared = _compared(dataset, out, partial)
     table, notes = labels.au_table(compared, CD6ME_AUS if cd6me else None, frames=source == "frames")
     what = "the events that overlap it" if source == "events" else "the highest AUxx_r of its frames"
@@ -217,18 +258,123 @@ def vqa(
 
 
 @command.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--dataset", nargs=2, metavar="NAME PATH", help="RAF-DB, AffectNet or FER+ as distributed, instead of FILE."
+)
+@_still_options
 @click.option("--model", required=True, type=_PATH, help="ONNX file with an expression (docs/au-model.md).")
 @click.option("--mirror", is_flag=True, help="Mean over each picture and its mirror image.")
 @_JSON
-def fer(file: Path, model: Path, mirror: bool, as_json: bool) -> None:
+def fer(
+    file: Path | None, dataset: tuple[str, str] | None, split: str | None, fold: int | None, step: int, model: Path, mirror: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Expression of single faces against FER+'s votes. FILE is an npz with images (N, 48, 48) and votes (N, 10).
 
+    With --dataset (rafdb, affectnet7, affectnet8, ferplus) the part that papers report: test, of AffectNet valid.
     A face whose landmarks are not found is read from its crop alone; none is left out for that.
     """
+    from streamfer.errors import UsageError
     from streamfer.evaluation import photographs
 
+    if (file is None) == (dataset is None):
+        raise UsageError("give either an npz or --dataset NAME PATH")
+    if dataset is not None:
+        from streamfer.cli._scores import show
+        from streamfer.datasets import stills
+        from streamfer.evaluation import stills as scores
+
+        found = stills.load(*dataset)
+        split = split or stills.TESTED.get(found.name)
+        rows = found.part(split, fold, step)
+        show(scores.expressions(found, rows, _au_model(model), mirror, _part(split, fold, step)), as_json)
+        return
+    assert file is not None
     click.echo(photographs.report(photographs.score_file(file, model, mirror), as_json))
+
+
+def _au_model(path: Path) -> Any:
+    from streamfer.action_units.model import AUModel
+
+    return AUModel.load("landmarks" if str(path) == "landmarks" else path, device="cpu")
+
+
+def _part(split: str | None, fold: int | None, step: int) -> str:
+    """What was scored, in words."""
+    words = [f"{split} part" if split not in (None, "all") else "all of it"]
+    words += [f"people of fold {fold}"] if fold is not None else []
+    return ", ".join(words + ([f"one of {step}"] if step > 1 else []))
+
+
+_EXPLLM = (
+    click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)),
+    click.option("--model", type=_PATH, help="Folder of an ExpLLM.  [default: the bundled one]"),
+    click.option(
+        "--cache",
+        type=_PATH,
+        default=Path("work_data/cot"),
+        show_default=True,
+        help="Crops and landmarks of photographs.",
+    ),
+    click.option("--limit", type=click.IntRange(1), help="So many cases, drawn with a fixed seed."),
+    click.option("--batch", default=8, show_default=True, type=click.IntRange(1)),
+    click.option("--threads", type=click.IntRange(1), help="Of torch.  [default: all cores]"),
+    click.option("--no-table", is_flag=True, help="Without the evidence table: pictures alone."),
+    click.option("--no-pictures", is_flag=True, help="Without pictures: the evidence table alone."),
+    click.option("--label-first", is_flag=True, help="The label before the text, the order of ExpLLM's released code."),
+    _JSON,
+)
+
+
+def _expllm_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Sources (FER+ npz, or folders of results), the model, and what the ablations switch."""
+    for option in reversed(_EXPLLM):
+        function = option(function)
+    return function
+
+
+@command.command()
+@_expllm_options
+def expllm(**options: Any) -> None:
+    """Truth, format, labels and variety of ExpLLM's texts.
+
+    SOURCES are FER+ npz files (photographs with votes) or folders of results of `streamfer analyze`.
+    """
+    from streamfer.cli._scores import show
+    from streamfer.evaluation.explanations import score
+
+    outcome, name = _explained(**options)
+    show(score(outcome, name), options["as_json"])
+
+
+@command.command()
+@_expllm_options
+def feabench(**options: Any) -> None:
+    """Expression, action units and reasoning, in the style of FEABench (which is not published)."""
+    from streamfer.cli._scores import show
+    from streamfer.evaluation.explanations import feabench as score
+
+    show(score(_explained(**options)[0]), options["as_json"])
+
+
+def _explained(
+    sources: tuple[Path, ...], model: Path | None, cache: Path, limit: int | None, batch: int, threads: int | None,
+    no_table: bool, no_pictures: bool, label_first: bool, as_json: bool,
+) -> tuple[Any, str]:  # fmt: skip
+    from streamfer.errors import ExtraMissing
+
+    try:
+        from streamfer.evaluation.explanations import run
+        from streamfer.evaluation.explanations_data import cases_of, loaded
+    except ImportError as error:
+        raise ExtraMissing.of(error.name or "torch", "train", "evaluating ExpLLM") from None
+    net, codec, encoder, name = loaded(model, threads)
+    cases, looks = cases_of(sources, encoder, cache, limit)
+    outcome = run(
+        net, codec, cases, None if no_pictures else looks, batch=batch, table=not no_table, label_first=label_first
+    )
+    return outcome, f"{name} on {', '.join(path.name for path in sources)}"
 
 
 def _load(dataset: tuple[str, str]) -> Any:

@@ -1,8 +1,9 @@
-"""`streamfer train landmarks|perception|micro`: train models again. Needs the extra `train`."""
+"""`streamfer train landmarks|perception|expllm|micro`: train models again. Needs the extra `train`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,8 +17,12 @@ def command() -> None:
 
 @command.command()
 @click.option("--ict", required=True, type=click.Path(exists=True, path_type=Path), help="ICT-FaceKit as npz.")
-@click.option("--task", required=True, type=click.Path(exists=True, path_type=Path), help="MediaPipe's face_landmarker.task.")
-@click.option("--clip", "clips", multiple=True, type=click.Path(exists=True, path_type=Path), help="A real video. Repeatable.")
+@click.option(
+    "--task", required=True, type=click.Path(exists=True, path_type=Path), help="MediaPipe's face_landmarker.task."
+)
+@click.option(
+    "--clip", "clips", multiple=True, type=click.Path(exists=True, path_type=Path), help="A real video. Repeatable."
+)
 @click.option("--fer", type=click.Path(exists=True, path_type=Path), help="FER+ as npz (images, votes).")
 @click.option("--cache", default=Path("work_data/landmark_au"), show_default=True, type=click.Path(path_type=Path))
 @click.option("--out", default=Path("au_landmarks.onnx"), show_default=True, type=click.Path(path_type=Path))
@@ -43,16 +48,26 @@ def landmarks(
 @command.command()
 @click.option("--data", "fer", multiple=True, required=True, type=click.Path(exists=True, path_type=Path),
               help="FER+ as npz (images, votes). Repeatable.")  # fmt: skip
-@click.option("--ict", type=click.Path(exists=True, path_type=Path), help="ICT-FaceKit as npz; without it no AUs are learned exactly.")
+@click.option(
+    "--ict",
+    type=click.Path(exists=True, path_type=Path),
+    help="ICT-FaceKit as npz; without it no AUs are learned exactly.",
+)
 @click.option("--schedule", default="quick", show_default=True, type=click.Choice(["quick", "full"]),
               help="quick: a few hours of two cores; full: for a GPU.")  # fmt: skip
-@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over FER+ instead of the schedule's.")
-@click.option("--cues", default=1.0, show_default=True, type=click.FloatRange(min=0), help="Weight of the AU cue maps; 0: none.")
+@click.option(
+    "--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over FER+ instead of the schedule's."
+)
+@click.option(
+    "--cues", default=1.0, show_default=True, type=click.FloatRange(min=0), help="Weight of the AU cue maps; 0: none."
+)
 @click.option("--cache", type=click.Path(path_type=Path), help="Crops and renders.  [default: OUT/cache]")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option("--seed", default=1, show_default=True)
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of the run; an interrupted one goes on.")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of the run; an interrupted one goes on."
+)
 @logging_options
 def perception(
     fer: tuple[Path, ...], ict: Path | None, schedule: str, epochs: float | None, cues: float, cache: Path | None,
@@ -77,12 +92,69 @@ def perception(
 
 
 @command.command()
+@click.option("--data", "data", multiple=True, required=True, type=click.Path(exists=True, path_type=Path),
+              help="cot.jsonl of `streamfer cot build`. Repeatable.")  # fmt: skip
+@click.option("--schedule", default="quick", show_default=True, type=click.Choice(["quick", "full"]),
+              help="quick: two hours of two cores; full: for a GPU.")  # fmt: skip
+@click.option(
+    "--projector",
+    default="mpp",
+    show_default=True,
+    type=click.Choice(["mlp", "mpp"]),
+    help="ExpLLM's, or FEALLM's with local clues.",
+)
+@click.option("--language", type=click.IntRange(0), help="Steps on texts alone.")
+@click.option("--projector-steps", type=click.IntRange(0), help="Steps on the projector alone.")
+@click.option("--all", "all_steps", type=click.IntRange(0), help="Steps on everything.")
+@click.option(
+    "--start",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Run whose language model is taken over.",
+)
+@click.option(
+    "--encoder",
+    default="perception",
+    show_default=True,
+    help="What looked at the faces; named in the model's config.json.",
+)
+@click.option("--threads", default=0, show_default=True, type=click.IntRange(0), help="0: all cores.")
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option("--seed", default=1, show_default=True)
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of the run; an interrupted one goes on."
+)
+@logging_options
+def expllm(
+    data: tuple[Path, ...], schedule: str, projector: Any, language: int | None, projector_steps: int | None,
+    all_steps: int | None, start: Path | None, encoder: str, threads: int, device: str, seed: int, out: Path,
+) -> None:  # fmt: skip
+    """ExpLLM's small model: decoder, projector, both, on the engine's chains of thought.
+
+    Writes OUT/model, which `--backend nano --set explain.model=OUT/model` takes.
+    """
+    from streamfer.errors import ExtraMissing
+
+    try:
+        from streamfer.training import expllm as training
+    except ImportError as error:
+        raise ExtraMissing.of(error.name or "torch", "train", "training") from None
+    steps = {"language": language, "projector_steps": projector_steps, "all": all_steps}
+    options = {**training.SCHEDULES[schedule], **{name: value for name, value in steps.items() if value is not None}}
+    config = training.ExpLLMTraining(
+        out=out, data=data, projector=projector, start=start, threads=threads, device=device, seed=seed, **options
+    )
+    click.echo(training.export(training.train(config), out / "model", encoder))
+
+
+@command.command()
 @click.option("--dataset", "sets", type=(str, click.Path(exists=True, path_type=Path)), multiple=True, required=True,
               metavar="NAME PATH", help="A data set, as `streamfer dataset check` takes it. Repeatable.")  # fmt: skip
 @click.option("--cache", default=Path("work_data/micro"), show_default=True, type=click.Path(path_type=Path),
               help="Flows, the answers of each fold (a second run goes on with what is missing) and loso.log.")  # fmt: skip
 @click.option("--out", default=Path("micro.onnx"), show_default=True, type=click.Path(path_type=Path))
-@click.option("--epochs", default=800, show_default=True, type=click.IntRange(1), help="The same for every fold; none is chosen.")
+@click.option(
+    "--epochs", default=800, show_default=True, type=click.IntRange(1), help="The same for every fold; none is chosen."
+)
 @click.option("--seed", default=1, show_default=True)
 @logging_options
 def micro(sets: tuple[tuple[str, Path], ...], cache: Path, out: Path, epochs: int, seed: int) -> None:

@@ -102,7 +102,7 @@ class Encoder:
                 return None
             points = found[0].points
         assert points is not None
-        crop = self.model.crop_size
+        crop = self.model.crop_input
         aligned, matrix = align(picture, points, crop.size_px, crop.ied_px)
         encoded = self.model.encode([points], [aligned])
         return encoded, local_points(transform(points, matrix)[None], crop.size_px)

@@ -253,7 +253,7 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) 
         facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         size = ModelSize(**facts.pop("size"))
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        model = ExpLLM(size, new_lm(size), tokenizer.token_to_id("<img>"))
+        model = ExpLLM(size, new_lm(size), int(tokenizer.token_to_id("<img>") or -1))
         missing, unexpected = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
     except (ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelContract(f"{folder} cannot be read as an ExpLLM: {' '.join(str(error).split())[:300]}") from None

@@ -29,7 +29,7 @@ from torch.nn import functional
 from streamfer.errors import UsageError
 from streamfer.expllm.encoding import Codec, Encoding, texts_for_tokenizer, train_tokenizer
 from streamfer.expllm.engine import FAMILIES, Family, Sample
-from streamfer.expllm.model import ExpLLM, Looks, ModelSize, image_tokens, new_lm, parameters
+from streamfer.expllm.model import ExpLLM, Looks, ModelSize, image_tokens, new_lm, parameters, save
 from streamfer.records import from_json
 
 log = logging.getLogger(__name__)
@@ -335,6 +335,17 @@ def train(config: ExpLLMTraining) -> Run:
     run = Run(config, data, tokenizer_of(config, data), device)
     run.go()
     return run
+
+
+def export(run: Run, folder: Path, encoder: str, name: str = "expllm-nano") -> Path:
+    """The trained model as a folder that the backend `nano` takes; half precision, safetensors."""
+    facts = {
+        "name": name, "encoder": encoder, "data": [path.name for path in run.config.data],
+        "steps": {"language": run.config.language, "projector": run.config.projector_steps, "all": run.config.all},
+        "licence": "Apache-2.0",
+    }  # fmt: skip
+    save(run.model, folder, run.codec.tokenizer, facts)
+    return folder
 
 
 def tokenizer_of(config: ExpLLMTraining, data: Data) -> Any:

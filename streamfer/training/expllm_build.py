@@ -83,27 +83,38 @@ def build_fer(
     seed: int = 0,
 ) -> Counts:
     """FER+ photographs. Those that the perception network chose by (`hold_out`) are left out, or are the only ones."""
+    most = MOST_OF_A_LABEL if hold_out and not only_held_out else None
+    cases, looks = fer_cases(
+        paths, encoder, cache, hold_out=hold_out, only_held_out=only_held_out, most=most, seed=seed
+    )
+    return write(out, cases, looks)
+
+
+def fer_cases(
+    paths: tuple[Path, ...], encoder: AUModel, cache: Path, *, hold_out: int = 0, only_held_out: bool = False,
+    most: int | None = None, seed: int = 0,
+) -> tuple[list[Case], Looks]:  # fmt: skip
+    """All photographs with a majority and a mesh, at most `most` of a label, and what the encoder sees of them."""
     parts, votes, names = [], [], []
     for path in paths:
         parts.append(face_crops.cached(cache / f"{path.stem}.npz", partial(face_crops.fer_faces, path)))
         with np.load(path, allow_pickle=False) as data:
             votes.append(data["votes"])
-        names += [(path.stem, i) for i in range(len(parts[-1]))]
+        names += [path.stem] * len(parts[-1])
     faces, vote = face_crops.joined(parts), np.concatenate(votes)
     held = held_out(len(faces), hold_out) if hold_out else np.zeros(len(faces), bool)
     labels = majority(vote)
     wanted = np.flatnonzero((held == only_held_out) & (labels >= 0) & faces.found)
-    rng = np.random.default_rng(seed)
-    if not only_held_out and hold_out:
-        wanted = np.sort(
-            np.concatenate([_some(wanted[labels[wanted] == k], MOST_OF_A_LABEL, rng) for k in range(len(LABELS))])
-        )
-    seen = encoded(encoder, faces.take(wanted))
-    rest = rest_of(seen.intensity, labels[wanted], faces.found[wanted])
-    name = names[wanted[0]][0] if len(wanted) else "fer"
-    cases = still_cases(name, vote[wanted], faces.take(wanted), seen, encoder.names, rest, encoder.source)
-    looks = looks_of(seen, None, local_points(faces.landmarks[wanted], CROP_PX))
-    return write(out, cases, looks)
+    if most is not None:
+        rng = np.random.default_rng(seed)
+        by_label = [_some(wanted[labels[wanted] == k], most, rng) for k in range(len(LABELS))]
+        wanted = np.sort(np.concatenate(by_label))
+    chosen = faces.take(wanted)
+    seen = encoded(encoder, chosen)
+    rest = rest_of(seen.intensity, labels[wanted], chosen.found)
+    name = names[wanted[0]] if len(wanted) else "fer"
+    cases = list(still_cases(name, vote[wanted], chosen, seen, encoder.names, rest, encoder.source))
+    return cases, looks_of(seen, None, local_points(chosen.landmarks, CROP_PX))
 
 
 def _some(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
@@ -133,12 +144,17 @@ def build_made_up(count: int, seed: int, out: Path) -> Counts:
 
 
 def build_events(folder: Path, encoder: AUModel, out: Path) -> Counts:
+    """As `event_cases`, written by the engine."""
+    return write(out, *event_cases(folder, encoder))
+
+
+def event_cases(folder: Path, encoder: AUModel) -> tuple[list[Case], Looks | None]:
     """The events that `streamfer analyze` left in a folder, with their key frames; nothing is known of their truth."""
     import cv2
 
-    from streamfer.reporting.folder import KEYFRAMES, read
+    from streamfer.reporting.folder import KEYFRAMES, load
 
-    analysis = read(folder)
+    analysis = load(folder)
     looker = Encoder(encoder, ModelSize(0))
     cases, pictures = [], []
     for n, explained in enumerate(analysis.explained):
@@ -150,4 +166,4 @@ def build_events(folder: Path, encoder: AUModel, out: Path) -> Counts:
         cases.append(Case(event.id, Evidence.of(event, FLOOR), None, tuple(str(path) for path in paths.values()), n))
     looks = looker.look(pictures) if pictures else None
     looker.close()
-    return write(out, cases, looks)
+    return cases, looks

@@ -26,7 +26,7 @@ from streamfer.expllm.engine import Case
 from streamfer.expllm.evidence import EXPECTED_MOTION, Evidence, EvidenceKind
 from streamfer.expllm.look import local_points, looks_of
 from streamfer.expllm.model import Looks
-from streamfer.records import LABELS, AUChange, Event, Expressed, Label, Moment, RegionMotion
+from streamfer.records import LABELS, AUChange, Event, Expressed, Label, Moment, RegionMotion, Side
 from streamfer.screening.flow import REGION_POINTS
 from streamfer.training.augment import centre
 from streamfer.training.face_crops import CROP_PX, FaceCrops, in_batches
@@ -92,7 +92,8 @@ def render_pairs(
         aus = _changes(names, seen.intensity[a], change)
         motion = _motion(faces.landmarks[a], faces.landmarks[b], share)
         kind: EvidenceKind = "micro" if np.abs(change).max() < 2.5 and rng.random() < 0.6 else "macro"
-        expressed = Expressed(*(tuple(float(p) for p in np.round(seen.expression[i], 4)) for i in (a, b)), source)
+        calm_face, shown = (tuple(float(p) for p in np.round(seen.expression[i], 4)) for i in (a, b))
+        expressed = Expressed(calm_face, shown, source)
         event = _event(f"render-{seed}-{n}", kind, aus, motion, _flags(rng), expressed, rng)
         cases.append(Case(event.id, Evidence.of(event, FLOOR), None, (), n))
 
@@ -113,8 +114,8 @@ def made_up(count: int, seed: int) -> Iterator[Case]:
         micro = rng.random() < 0.5
         label = rng.choice([name for name in LABELS if name != "neutral"])
         if rng.random() < 0.75:
-            table = rng.choice(list(MICRO_SHARE.values() if micro else PROTOTYPES.values()))
-            listed = list(table.get(label, ()))
+            tables = [t[label] for t in (MICRO_SHARE if micro else PROTOTYPES).values() if label in t]
+            listed = sorted(rng.choice(tables)) if tables else []
             numbers = set(rng.sample(listed, min(len(listed), rng.randint(1, 5))))
         else:
             numbers = set()
@@ -144,17 +145,17 @@ def _event(
     start_s = round(rng.choice((rng.uniform(0, 60), rng.uniform(0, 7200))), 2)
     length_s = rng.uniform(0.12, 0.5) if kind == "micro" else rng.uniform(0.5, 6.0)
     rise_s = length_s * rng.uniform(0.25, 0.7)
-    moments = [Moment(round(t * 30), t) for t in (start_s, start_s + rise_s, start_s + length_s)]
+    onset, apex, offset = (Moment(round(t * 30), t) for t in (start_s, start_s + rise_s, start_s + length_s))
     assert kind != "still"
     return Event(
-        name, "training", "P1", 1, kind, *moments, rise_s, length_s, aus, motion, rng.uniform(0.5, 1), flags,
+        name, "training", "P1", 1, kind, onset, apex, offset, rise_s, length_s, aus, motion, rng.uniform(0.5, 1), flags,
         expressed=expressed,
     )  # fmt: skip
 
 
 def _changes(names: tuple[str, ...], before: np.ndarray, change: np.ndarray) -> tuple[AUChange, ...]:
     """As the screener names them: the sides of one action unit in one entry where both moved alike."""
-    found: dict[int, list[tuple[str, float, float]]] = {}
+    found: dict[int, list[tuple[Side, float, float]]] = {}
     for name, low, delta in zip(names, before, change, strict=True):
         number, side = facs.parse(name)
         if abs(delta) >= FLOOR:
@@ -162,7 +163,7 @@ def _changes(names: tuple[str, ...], before: np.ndarray, change: np.ndarray) -> 
     changes = []
     for number, parts in found.items():
         for side, intensity, delta in parts:
-            changes.append(AUChange(f"AU{number:02d}", side, round(intensity, 3), round(delta, 3)))  # type: ignore[arg-type]
+            changes.append(AUChange(f"AU{number:02d}", side, round(intensity, 3), round(delta, 3)))
     return tuple(changes)
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from streamfer.config import Explain
-    from streamfer.expllm.look import Encoder
-    from streamfer.expllm.model import ExpLLM
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +39,7 @@ class Nano:
             import torch
 
             from streamfer.expllm.encoding import Codec
+            from streamfer.expllm.look import Encoder
             from streamfer.expllm.model import image_tokens, load
         except ImportError as error:
             raise ExtraMissing.of(error.name or "torch", "expllm", "explaining with ExpLLM") from None
@@ -51,7 +50,7 @@ class Nano:
         self._net, tokenizer, facts = load(folder, device)
         self._codec = Codec(tokenizer, image_tokens(self._net.size.projector))
         self._device = device
-        self._encoder = _encoder(folder, facts.get("encoder", ""), self._net)
+        self._encoder = Encoder.load(eye_of(folder, facts), self._net.size)
         self._floor, self._attempts = settings.floor, settings.attempts
         self.model = str(facts.get("name", folder.name))
         self.revision = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]
@@ -81,12 +80,10 @@ class Nano:
         return drafts
 
 
-def _encoder(folder: Path, name: str, net: ExpLLM) -> Encoder:
-    """The eye that the model was trained with: `encoder` of its config.json, a bundled name or a file in its folder."""
-    from streamfer.expllm.look import Encoder
-
-    beside = folder / name
-    return Encoder.load(beside if name and beside.is_file() else name or "perception", net.size)
+def eye_of(folder: Path, facts: dict[str, object]) -> str | Path:
+    """The encoder that the model was trained with: `encoder` of its config.json, a file in its folder or a bundled name."""
+    name = str(facts.get("encoder") or "perception")
+    return folder / name if (folder / name).is_file() else name
 
 
-__all__ = ["BUNDLED", "Nano"]
+__all__ = ["BUNDLED", "Nano", "eye_of"]
