@@ -126,14 +126,14 @@ class Queue(Section):
 
 
 class Explain(Section):
-    backend: Literal["composer", "openai", "transformers", "none"] = Field(
-        "composer", description="who writes the chain of thought"
+    backend: Literal["auto", "nano", "composer", "openai", "transformers", "none"] = Field(
+        "composer", description="who writes the chain of thought; auto: nano where its packages are, else the composer"
     )
     model: str | None = Field(
-        None, description="openai: the model's name at the server; transformers: the folder of an image-text-to-text model"
+        None, description="nano: folder of another ExpLLM; openai: the model's name at the server; transformers: folder of a model"
     )
     adapter: str | None = Field(None, description="transformers: folder of a LoRA adapter (peft) for the model")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="transformers: where the model runs")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="nano, transformers: where the model runs")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
         "auto", description="transformers: number format of the weights; auto takes the best that the device has"
     )

@@ -7,6 +7,7 @@ at all. Backends are not thread-safe: one for each worker process.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from streamfer import config
+
+log = logging.getLogger(__name__)
 
 
 class Backend(Protocol):
@@ -75,6 +78,27 @@ def load(name: str, settings: config.Explain) -> Backend:
     return BACKENDS[name](settings)
 
 
+def _auto(settings: config.Explain) -> Backend:
+    """ExpLLM's own small model, or the composer where torch or transformers are not installed; says which."""
+    import importlib.util
+
+    missing = [
+        name
+        for name in ("torch", "transformers", "tokenizers", "safetensors")
+        if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        log.info("explanations by the composer: %s not installed (pip install 'streamfer[expllm]')", ", ".join(missing))
+        return _composer(settings)
+    return _nano(settings)
+
+
+def _nano(settings: config.Explain) -> Backend:
+    from streamfer.expllm.backends.nano import Nano
+
+    return Nano(settings)
+
+
 def _composer(settings: config.Explain) -> Backend:
     from streamfer.expllm.backends.composer import Composer
 
@@ -94,6 +118,8 @@ def _transformers(settings: config.Explain) -> Backend:
 
 
 BACKENDS: dict[str, Callable[[config.Explain], Backend]] = {
+    "auto": _auto,
+    "nano": _nano,
     "composer": _composer,
     "openai": _openai,
     "transformers": _transformers,
