@@ -173,7 +173,7 @@ def test_the_floor_of_the_settings_is_used() -> None:
 
 
 def test_an_unknown_backend_names_the_choices() -> None:
-    with pytest.raises(UsageError, match="unknown explanation backend 'gpt': choose one of composer"):
+    with pytest.raises(UsageError, match="unknown explanation backend 'gpt': choose one of auto, nano, composer"):
         load("gpt", SETTINGS)
 
 

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 )
 @click.option("--min-score", type=float, help="Events below this score (0-1) are not reported.")
 @click.option("--max-events-per-minute", type=float, help="Keep only the best events.")
-@click.option("--backend", type=click.Choice(["auto", "nano", "composer", "openai", "transformers", "none"]), help="Who writes the explanations.")
+@click.option(
+    "--backend", type=click.Choice(["auto", "nano", "composer", "openai", "transformers", "none"]), help="Who writes the explanations."
+)
 @click.option("--redis", "redis_url", metavar="URL", help="Explain by the workers at this server.")
 @click.option(
     "--enqueue", is_flag=True, help="Do not analyse here: put one job per source for `streamfer worker screen`."

@@ -11,7 +11,9 @@ from streamfer.cli._common import config_options, load_config, logging_options
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--backend", type=click.Choice(["auto", "nano", "composer", "openai", "transformers"]), help="Who writes the explanations.")
+@click.option(
+    "--backend", type=click.Choice(["auto", "nano", "composer", "openai", "transformers"]), help="Who writes the explanations."
+)
 @click.option("--redis", "redis_url", metavar="URL", help="Explain by the workers at this server.")
 @click.option("--again", is_flag=True, help="Explain all events again, also those that have an explanation.")
 @config_options
