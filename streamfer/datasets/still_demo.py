@@ -245,7 +245,7 @@ _WRITERS: dict[str, Callable[[Path, Draw, int, bool], Counter[str]]] = {
 }  # fmt: skip
 
 
-def _csv(path: Path, rows: list) -> None:  # type: ignore[type-arg]
+def _csv(path: Path, rows: list) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)

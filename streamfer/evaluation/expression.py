@@ -60,7 +60,7 @@ def evaluate(probabilities: np.ndarray, votes: np.ndarray, seed: int = 0) -> Exp
     truth = majority(votes)
     kept = truth >= 0
     matrix = confusion(truth[kept].tolist(), probabilities[kept].argmax(axis=1).tolist(), range(len(LABELS)))
-    drawn = _drawn_again(matrix, seed)
+    drawn = drawn_again(matrix, seed)
     return ExpressionScores(
         matrix, float(accuracy(matrix)), float(uar(matrix)),
         dict(zip(LABELS, map(float, recalls(matrix)), strict=True)), int(kept.sum()), int((~kept).sum()),
@@ -68,7 +68,7 @@ def evaluate(probabilities: np.ndarray, votes: np.ndarray, seed: int = 0) -> Exp
     )  # fmt: skip
 
 
-def _drawn_again(matrix: np.ndarray, seed: int) -> np.ndarray:
+def drawn_again(matrix: np.ndarray, seed: int) -> np.ndarray:
     """(draws, 8, 9): drawing N pictures again is drawing N cells, each as likely as it is full."""
     total = int(matrix.sum())
     if total < 2:
