@@ -147,6 +147,22 @@ def expllm(
 
 
 @command.command()
+@click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--out", default=Path("des2exp.npz"), show_default=True, type=click.Path(path_type=Path))
+def des2exp(data: tuple[Path, ...], out: Path) -> None:
+    """The reader that names a label from a description alone. DATA are cot.jsonl files of `streamfer cot build`."""
+    from streamfer.errors import ExtraMissing
+
+    try:
+        from streamfer.training.des2exp import train as train_reader
+    except ImportError as error:
+        raise ExtraMissing.of(error.name or "torch", "train", "training") from None
+    reader, accuracy = train_reader(data)
+    reader.save(out)
+    click.echo(f"{out}: {accuracy:.3f} of the texts held out")
+
+
+@command.command()
 @click.option("--dataset", "sets", type=(str, click.Path(exists=True, path_type=Path)), multiple=True, required=True,
               metavar="NAME PATH", help="A data set, as `streamfer dataset check` takes it. Repeatable.")  # fmt: skip
 @click.option("--cache", default=Path("work_data/micro"), show_default=True, type=click.Path(path_type=Path),
