@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamfer.config import Config, Explain, Queue
@@ -293,11 +293,13 @@ def test_an_address_with_a_secret_is_refused_unseen(url: str) -> None:
 # ------------------------------------------------------------------------------------- reading answers
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.text('{}[]":,\\ \nlabeobservtn<think>/*', max_size=300)))
 def test_any_answer_can_be_read(content: str) -> None:
     assert isinstance(as_text(content), str)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(FENCED)))
 def test_an_answer_cut_anywhere_is_whole_or_refused(at: int) -> None:
     from streamfer.errors import ParseError
