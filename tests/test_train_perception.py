@@ -1,5 +1,6 @@
 """Three steps of the perception network's training on faces made here, a killed run that goes on, and the ONNX file."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 import torch
 
 from streamfer.action_units.model import AUModel
+from streamfer.datasets import still_demo
 from streamfer.errors import ModelContract, UsageError
 from streamfer.evaluation import photographs
 from streamfer.records import LABELS
-from streamfer.training import perception
+from streamfer.training import au_data, perception
+from streamfer.training.au_data import AUData
 from streamfer.training.augment import augmented, centre
 from streamfer.training.face_crops import CROP_PX, MARGIN_PX, STORED_PX, FaceCrops, photo_crops
 from streamfer.training.landmark_au import COLUMNS
@@ -205,3 +208,41 @@ def test_photographs_are_scored_with_and_without_a_mesh_and_mirrored(data):
 def test_a_model_without_expression_is_refused():
     with pytest.raises(ModelContract, match="names no expression"):
         AUModel.load("landmarks", device="cpu").express([np.zeros((478, 3), np.float32)], None)
+
+
+def test_frames_that_coders_labelled_are_a_source_of_their_own(data):
+    """Three steps on an imitation of DISFA whose people of fold 3 are left out; what was not coded teaches nothing."""
+    coded = AUData("disfa", data / "disfa", fold=3, step=1)
+    still_demo.make("disfa", coded.path, subjects=3)  # SN001 and SN002 are tested in fold 3
+    crops, truth = au_data.labelled(coded, data / "cache")
+    assert crops.shape == (still_demo.FRAMES, STORED_PX, STORED_PX)
+    written = [int(line.split(",")[1]) for line in (coded.path / "ActionUnit_Labels/SN003/SN003_au12.txt").read_text().split()]
+    for side in "LR":
+        np.testing.assert_array_equal(truth[:, COLUMNS.index(f"AU12_{side}")], written)
+    assert np.isnan(truth[:, [COLUMNS.index(c) for c in ("AU07_L", "AU15_L", "AU24")]]).all()  # SN003's AU15 is a planted gap
+    config = config_of(data, "coded", coded=(coded,), coded_batch=4)
+    net = perception.train(config)
+    lines = [json.loads(line) for line in (data / "coded" / "log.jsonl").read_text().splitlines()]
+    assert len(lines) == 3 and all(line["coded"] > 0 for line in lines)
+    assert all(torch.isfinite(value).all() for value in net.state_dict().values())
+    for other in (config_of(data, "coded"), replace(config, coded=(replace(coded, fold=None),))):
+        with pytest.raises(UsageError, match="coded"):
+            perception.train(other)
+    assert not any(key.startswith("coded") for key in perception.settings(config_of(data)))  # older runs go on
+
+
+def test_only_what_is_known_is_an_error():
+    read = torch.tensor([[1.0, 7.0], [2.0, 7.0]], requires_grad=True)
+    error = perception.squared_error(read, torch.tensor([[3.0, float("nan")], [2.0, float("nan")]]))
+    error.backward()
+    assert error.item() == pytest.approx(2.0)
+    assert read.grad is not None and read.grad[:, 1].tolist() == [0, 0] and read.grad[0, 0] == -2
+    assert perception.squared_error(read, torch.full((2, 2), float("nan"))).item() == 0
+
+
+def test_a_source_without_aus_or_without_that_fold_is_refused(tmp_path):
+    still_demo.make("feafa", tmp_path / "feafa", subjects=1)
+    with pytest.raises(UsageError, match="no such fold"):
+        au_data.labelled(AUData("feafa", tmp_path / "feafa", fold=1), tmp_path)
+    with pytest.raises(UsageError, match="disfa, bp4d, feafa"):
+        au_data.labelled(AUData("rafdb", tmp_path), tmp_path)

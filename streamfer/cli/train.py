@@ -53,6 +53,10 @@ def landmarks(
     type=click.Path(exists=True, path_type=Path),
     help="ICT-FaceKit as npz; without it no AUs are learned exactly.",
 )
+@click.option("--au-data", "coded", type=(str, click.Path(exists=True, path_type=Path)), multiple=True, metavar="NAME PATH",
+              help="Frames with AU intensities by coders: disfa, bp4d or feafa, as distributed. Repeatable.")  # fmt: skip
+@click.option("--au-fold", type=click.IntRange(1, 3), help="Leave out the people tested in this fold (DISFA, BP4D).")
+@click.option("--au-step", default=5, show_default=True, type=click.IntRange(1), help="Learn from one coded frame of so many.")
 @click.option("--schedule", default="quick", show_default=True, type=click.Choice(["quick", "full"]),
               help="quick: a few hours of two cores; full: for a GPU.")  # fmt: skip
 @click.option(
@@ -70,8 +74,8 @@ def landmarks(
 )
 @logging_options
 def perception(
-    fer: tuple[Path, ...], ict: Path | None, schedule: str, epochs: float | None, cues: float, cache: Path | None,
-    threads: int, device: str, seed: int, out: Path,
+    fer: tuple[Path, ...], ict: Path | None, coded: tuple[tuple[str, Path], ...], au_fold: int | None, au_step: int,
+    schedule: str, epochs: float | None, cues: float, cache: Path | None, threads: int, device: str, seed: int, out: Path,
 ) -> None:  # fmt: skip
     """Expression, AUs of the skin and a feature map from the aligned crop and landmarks.
 
@@ -81,13 +85,15 @@ def perception(
 
     try:
         from streamfer.training import perception as training
+        from streamfer.training.au_data import AUData
         from streamfer.training.perception_export import export_run
     except ImportError as error:
         raise ExtraMissing.of(error.name or "torch", "train", "training") from None
     options = {**training.SCHEDULES[schedule], **({} if epochs is None else {"epochs": epochs})}
     config = training.PerceptionTraining(
-        out=out, fer=fer, ict=ict, cues=cues, cache=cache, threads=threads, device=device, seed=seed, **options
-    )
+        out=out, fer=fer, ict=ict, coded=tuple(AUData(name, path, au_fold, au_step) for name, path in coded), cues=cues,
+        cache=cache, threads=threads, device=device, seed=seed, **options,
+    )  # fmt: skip
     click.echo(export_run(training.train(config), config))
 
 

@@ -6,7 +6,8 @@ Losses of one step:
 
 * cross-entropy with the distribution of FER+'s votes over eight labels; as FER+ does (Barsoum et al. 2016, published
   code), single votes count as slips, and unknown / not-a-face votes are dropped;
-* squared error of the skin's AU reading on renders (all AUs, exact);
+* squared error of the skin's AU reading on renders (all AUs, exact), and on frames that coders labelled (au_data.py), where there
+  are some and where an AU was coded;
 * correlation of the skin's reading with the votes for expressions that hold the AU (`WEAK`), for AUs whose trace is in the
   skin, which renders have not; the network reads each only at its region (perception_net.Skin);
 * `cues` x (1 - cosine of the map's channel mean and the AU cue map), Belharbi et al. 2024; neutral has no map.
@@ -35,7 +36,8 @@ from streamfer.errors import UsageError
 from streamfer.evaluation.expression import VOTED, majority
 from streamfer.expression import cues
 from streamfer.records import LABELS
-from streamfer.training import face_crops
+from streamfer.training import au_data, face_crops
+from streamfer.training.au_data import AUData
 from streamfer.training.augment import augmented
 from streamfer.training.face_crops import CROP_PX, FaceCrops
 from streamfer.training.landmark_au import COLUMNS
@@ -60,6 +62,7 @@ class PerceptionTraining:
     out: Path
     fer: tuple[Path, ...]  # npz with images (n, 48, 48) and votes (n, 10)
     ict: Path | None = None  # ICT-FaceKit as npz
+    coded: tuple[AUData, ...] = ()  # frames with intensities by coders
     cache: Path | None = None  # default: out / "cache"
     seeds: tuple[int, ...] = (11, 12, 13)  # of the renders; 16 is for choices, 14 for reports
     people: int = 50
@@ -68,6 +71,7 @@ class PerceptionTraining:
     epochs: float = 12.0  # passes over FER+
     batch: int = 128
     render_batch: int = 32
+    coded_batch: int = 32
     rate: float = 2e-3
     weight_decay: float = 0.05
     cues: float = 1.0  # weight of the alignment; 0 trains without
@@ -114,8 +118,10 @@ class Photos:
 
 @dataclass(slots=True)
 class Drawn:
+    """Faces whose action units are known: renders, or frames that coders labelled."""
+
     crops: torch.Tensor
-    truth: torch.Tensor  # (N, K)
+    truth: torch.Tensor  # (N, K), NaN where it is not known
 
 
 def front_of_faces(faces: FaceCrops) -> tuple[torch.Tensor, torch.Tensor]:
@@ -203,10 +209,14 @@ def train(config: PerceptionTraining) -> Perception:
         crops = face_crops.joined(p[0] for p in parts).crops
         truth = np.concatenate([p[1].truth(COLUMNS) for p in parts])
         drawn = Drawn(torch.from_numpy(crops), torch.from_numpy(truth))
+    coded = None
+    if config.coded:
+        pairs = [au_data.labelled(data, config.cache or config.out / "cache") for data in config.coded]
+        coded = Drawn(*(torch.from_numpy(np.concatenate(part)) for part in zip(*pairs, strict=True)))
     checks = photos_of(faces.take(np.flatnonzero(out)), votes[out])
     torch.manual_seed(config.seed)
     run = Run(config, new_net(faces, config.size), mirror_of(photos.front[photos.present[:, 0] > 0][:2000].numpy()), device)
-    run.go(photos, drawn, checks, majority(votes[out]))
+    run.go(photos, drawn, coded, checks, majority(votes[out]))
     return run.averaged.eval()
 
 
@@ -231,7 +241,7 @@ class Run:
 
     # ---------------------------------------------------------------------------------- the loop
 
-    def go(self, photos: Photos, drawn: Drawn | None, checks: Photos, truth: np.ndarray) -> None:
+    def go(self, photos: Photos, drawn: Drawn | None, coded: Drawn | None, checks: Photos, truth: np.ndarray) -> None:
         config = self.config
         total = max(1, int(config.epochs * len(photos.crops) / config.batch))
         self.resume()
@@ -242,7 +252,7 @@ class Run:
         while self.step < total:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.rate(total)
-            for name, value in self.one(photos, drawn).items():
+            for name, value in self.one(photos, drawn, coded).items():
                 sums[name] = sums.get(name, 0.0) + value
             self.step += 1
             summed += 1
@@ -263,7 +273,7 @@ class Run:
         warm = min(1.0, (self.step + 1) / max(1, min(200, total // 10)))
         return self.config.rate * warm * (0.5 + 0.5 * float(np.cos(np.pi * self.step / total))) + 1e-6
 
-    def one(self, photos: Photos, drawn: Drawn | None) -> dict[str, float]:
+    def one(self, photos: Photos, drawn: Drawn | None, coded: Drawn | None = None) -> dict[str, float]:
         """One step. Its random numbers depend on the seed and the step alone, so a resumed run is the same run."""
         config = self.config
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
@@ -276,13 +286,17 @@ class Run:
         present = photos.present[pick] * (torch.rand(config.batch, 1, generator=rng) >= config.no_points).float()
         shares = photos.shares[pick]
         count = config.batch
-        if drawn is not None:
-            rows = torch.randint(len(drawn.crops), (config.render_batch,), generator=rng)
-            turned = torch.rand(config.render_batch, generator=rng) < 0.5
-            more, _ = augmented(drawn.crops[rows], turned, rng, None, coarse=0.6)
+        known = {}  # loss -> (rows of the batch, their truth)
+        for name, source, size in (("skin", drawn, config.render_batch), ("coded", coded, config.coded_batch)):
+            if source is None:
+                continue
+            rows = torch.randint(len(source.crops), (size,), generator=rng)
+            turned = torch.rand(size, generator=rng) < 0.5
+            more, _ = augmented(source.crops[rows], turned, rng, None, coarse=0.6)
+            told = source.truth[rows]
+            known[name] = (slice(len(crops), len(crops) + size), torch.where(turned[:, None], told[:, self.swap], told))
             crops = torch.cat([crops, more])
-            nothing = torch.zeros(config.render_batch, *front.shape[1:])
-            front, present = torch.cat([front, nothing]), torch.cat([present, torch.zeros(config.render_batch, 1)])
+            front, present = torch.cat([front, torch.zeros(size, *front.shape[1:])]), torch.cat([present, torch.zeros(size, 1)])
         self.net.train()
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             moved = crops.to(self.device).contiguous(memory_format=torch.channels_last)
@@ -297,10 +311,8 @@ class Run:
             taught = self.evidence.sum(0) > 0
             related = correlation(skin[:count][:, taught], wanted[:, taught])
             losses["weak"] = config.weak * (1 - related).mean()
-        if drawn is not None:
-            known = drawn.truth[rows]
-            known = torch.where(turned[:, None], known[:, self.swap], known).to(self.device)
-            losses["skin"] = config.skin * (skin[count:] - known).square().mean()
+        for name, (where, told) in known.items():
+            losses[name] = config.skin * squared_error(skin[where], told.to(self.device))
         loss = torch.stack(list(losses.values())).sum()
         self.optimiser.zero_grad()
         loss.backward()
@@ -338,7 +350,8 @@ class Run:
             return
         state = torch.load(self.path, map_location=self.device, weights_only=True)
         if state["config"] != settings(self.config):
-            changed = [k for k, v in settings(self.config).items() if state["config"].get(k) != v]
+            now, then = settings(self.config), state["config"]
+            changed = sorted(k for k in {*now, *then} if now.get(k) != then.get(k))
             raise UsageError(
                 f"{self.path} was trained with other settings ({', '.join(changed)}): give another folder with -o"
             )
@@ -354,10 +367,19 @@ FLIP = torch.tensor([-1.0, 1.0, 1.0])
 
 def settings(config: PerceptionTraining) -> dict[str, Any]:
     """What must be the same for a run to go on: all that changes the weights, in plain types."""
-    plain = asdict(replace(config, fer=()))
-    for name in ("out", "cache", "ict", "fer", "threads", "device", "save_s", "report_steps"):
+    plain = asdict(replace(config, fer=(), coded=()))
+    for name in ("out", "cache", "ict", "fer", "coded", "coded_batch", "threads", "device", "save_s", "report_steps"):
         plain.pop(name)
-    return {**json.loads(json.dumps(plain)), "fer": [path.name for path in config.fer], "ict": config.ict is not None}
+    kept = {**json.loads(json.dumps(plain)), "fer": [path.name for path in config.fer], "ict": config.ict is not None}
+    if config.coded:  # only then: runs from before there was such a source go on
+        kept |= {"coded": [data.said for data in config.coded], "coded_batch": config.coded_batch}
+    return kept
+
+
+def squared_error(read: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Mean square of (N, K) where `known` is a number; 0 where nothing is."""
+    there = ~torch.isnan(known)
+    return torch.where(there, read - torch.nan_to_num(known), 0.0).square().sum() / there.sum().clamp(min=1)
 
 
 def alignment(features: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:

@@ -48,6 +48,7 @@ def export_run(net: Perception, config: PerceptionTraining) -> Path:
     if config.ict is not None:
         data += f"; renders of {len(config.seeds) * config.people} ICT-FaceKit people (MIT)"
         shares = choose(net.eval().cpu(), config)
+    data += "".join(f"; {item.said}" for item in config.coded)
     if shares:
         data += "; skin's share " + ", ".join(f"AU{au} {share:g}" for au, share in sorted(shares.items()))
     export(net, path, blend=blend_of(shares), version="1", training_data=data)
