@@ -64,14 +64,14 @@ class Outcome:
 
 def run(
     net: ExpLLM, codec: Codec, cases: Sequence[Case], looks: Looks | None, *, batch: int = 8, attempts: int = 3,
-    table: bool = True, label_first: bool = False, bounded: bool = True,
+    table: bool = True, label_first: bool = False,
 ) -> Outcome:  # fmt: skip
     """Explain every case, `batch` at a time, as the worker would."""
     asked = [case for case in cases if case.evidence.visible]
     told: list[Told] = []
     began = time.perf_counter()
     for start in range(0, len(asked), batch):
-        told += _batch(net, codec, asked[start : start + batch], looks, attempts, table, label_first, bounded)
+        told += _batch(net, codec, asked[start : start + batch], looks, attempts, table, label_first)
     return Outcome(told, [case for case in cases if not case.evidence.visible], time.perf_counter() - began)
 
 
@@ -83,7 +83,6 @@ def _batch(
     attempts: int,
     table: bool,
     label_first: bool,
-    bounded: bool,
 ) -> list[Told]:
     drafts: list[list[tuple[ChainOfThought | None, tuple[str, ...]]]] = [[] for _ in cases]
     tokens = [0] * len(cases)
@@ -91,7 +90,7 @@ def _batch(
         open_ = [n for n, tried in enumerate(drafts) if not tried or tried[-1][1]]
         if not open_:
             break
-        how = How(TEMPERATURES[min(turn, len(TEMPERATURES) - 1)], label_first=label_first, table=table, bounded=bounded)
+        how = How(TEMPERATURES[min(turn, len(TEMPERATURES) - 1)], label_first=label_first, table=table)
         evidence = [cases[n].evidence for n in open_]
         seen = None if looks is None else looks.take(torch.tensor([max(cases[n].row, 0) for n in open_]))
         if seen is not None:

@@ -6,7 +6,14 @@
 Words are byte-pair pieces (tokenizers, trained on the engine's texts); pieces may run over spaces inside a clause, which
 halves the length of texts that share so many phrases (Liu et al., "SuperBPE", 2025). Numbers are slots (slots.py). The
 evidence table comes as a few tokens for each action unit: its number, side, FACS letter, change in half steps, what else
-measured it. A mirrored face would swap <left> and <right> here and in the text; nothing else knows of sides.
+measured it.
+
+Before a sentence that speaks of action units the model writes down which: `<AU12> <left> <B>`, and `<at:mouth_corner_L>
+<agrees> <up>` where it quotes a movement. These *plans* are no part of the text; they make each sentence depend on tokens
+that stand right before it, which a small model learns soon, and when it writes only what is in the table may be planned
+(generate.py). Content planning before realisation is old (Reiter & Dale 2000; Puduppully et al. 2019 for neural models).
+
+A mirrored face would swap <left> and <right> here and in the text; nothing else knows of sides.
 """
 
 from __future__ import annotations
@@ -17,7 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamfer.expllm.engine import Family, Sample
-from streamfer.expllm.evidence import AUEvidence, Evidence
+from streamfer.expllm.evidence import AUEvidence, Evidence, Support
 from streamfer.expllm.slots import REGIONS, SLOTS, delexicalise, fill
 from streamfer.expllm.text import SECTIONS
 from streamfer.records import LABELS, Label
@@ -43,6 +50,7 @@ SPECIALS: tuple[str, ...] = (
     "<micro>", "<macro>", "<still>", *(f"<flag:{flag}>" for flag in FLAGS), "<flag:other>", *_AUS, *_SIDES, *_LETTERS, *_STEPS,
     "<moved>", "<before>", "<ahead>", "<eased>", *_WAYS, *_PLACES, *_FACES, *_SURE, *SLOTS,
 )  # fmt: skip
+PLAN_TOKENS = (*_AUS, *_SIDES, *_LETTERS, *_WAYS, *_PLACES)
 VOCABULARY = 3072
 
 
@@ -71,14 +79,7 @@ def evidence_tokens(evidence: Evidence) -> list[str]:
             tokens.append("<ahead>")
         support = evidence.support(au)
         if support is not None:
-            side = {"left": "_L", "right": "_R", None: ""}[support.side]
-            tokens += ["<agrees>" if support.agrees else "<against>", f"<at:{support.region}{side}>"]
-            if abs(support.upward) > 0.38:
-                tokens.append("<up>" if support.upward > 0 else "<down>")
-            if abs(support.outward) > 0.38 and support.side:
-                tokens.append("<out>" if support.outward > 0 else "<in>")
-            elif abs(support.outward) > 0.38:
-                tokens.append("<to_left>" if support.outward > 0 else "<to_right>")
+            tokens += _support(support)
     if evidence.eased:
         tokens += ["<eased>", *(f"<AU{au.number}>" for au in evidence.eased)]
     if evidence.expressed is not None:
@@ -91,9 +92,55 @@ def evidence_tokens(evidence: Evidence) -> list[str]:
     return tokens
 
 
+def plan_of(au: AUEvidence) -> list[str]:
+    """The tokens that announce an action unit: what it is, its side, its strength."""
+    return [f"<AU{au.number}>", f"<more_{au.stronger}>" if au.stronger else f"<{au.side}>", f"<{au.letter}>"]
+
+
+def motion_plans(evidence: Evidence) -> dict[str, list[str]]:
+    """Region -> the tokens that announce its movement, for every movement that says something of an action unit."""
+    plans: dict[str, list[str]] = {}
+    for au in evidence.aus:
+        support = evidence.support(au)
+        if support is not None:
+            way, place, *rest = _support(support)
+            plans[support.motion.region] = [place, way, *rest]
+    return plans
+
+
+def with_plans(text: str, evidence: Evidence) -> str:
+    """A delexicalised text with the plan of each sentence before it. What the evidence has not is not planned."""
+    aus = {au.number: plan_of(au) for au in evidence.aus}
+    motion = motion_plans(evidence)
+    sentences = []
+    for sentence in _SENTENCE.split(text):
+        numbers = dict.fromkeys(int(a or b) for a, b in _NAMED.findall(sentence))
+        regions = dict.fromkeys(_MOVED.findall(sentence))
+        plan = [token for number in numbers for token in aus.get(number, ())]
+        plan += [token for region in regions for token in motion.get(region, ())]
+        sentences.append("".join(plan) + sentence)
+    return "".join(sentences)
+
+
+_SENTENCE = re.compile(r"(?<=[.!?])(?= [A-Z<])")
+_NAMED = re.compile(r"<[nl](\d+)>|\bAU(\d+)")
+_MOVED = re.compile(r"<m:([a-z_]+(?:_[LR])?)>")
+
+
+def _support(support: Support) -> list[str]:
+    side = {"left": "_L", "right": "_R", None: ""}[support.side]
+    tokens = ["<agrees>" if support.agrees else "<against>", f"<at:{support.region}{side}>"]
+    if abs(support.upward) > 0.38:
+        tokens.append("<up>" if support.upward > 0 else "<down>")
+    if abs(support.outward) > 0.38 and support.side:
+        tokens.append("<out>" if support.outward > 0 else "<in>")
+    elif abs(support.outward) > 0.38:
+        tokens.append("<to_left>" if support.outward > 0 else "<to_right>")
+    return tokens
+
+
 def _row(au: AUEvidence) -> list[str]:
-    side = f"<more_{au.stronger}>" if au.stronger else f"<{au.side}>"
-    row = [f"<AU{au.number}>", side, f"<{au.letter}>", f"<d{min(int(au.delta * 2), 10)}>"]
+    row = [*plan_of(au), f"<d{min(int(au.delta * 2), 10)}>"]
     if au.source == "movement":
         row.append("<moved>")
     if au.intensity - au.delta >= 0.75:
@@ -116,6 +163,7 @@ class Codec:
         self.tokenizer, self.images = tokenizer, images
         self.ids = {token: self._id(token) for token in SPECIALS}
         self.labels = [self.ids[token] for token in LABEL_TOKENS]
+        self._silent = {self.ids[token] for token in SPECIALS if token not in SLOTS}
         self.pad, self.eos = self.ids[PAD], self.ids[EOS]
 
     def _id(self, token: str) -> int:
@@ -130,6 +178,9 @@ class Codec:
 
     def words(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def planned(self, text: str, evidence: Evidence) -> list[int]:
+        return self.words(with_plans(delexicalise(text, evidence), evidence))
 
     def prompt(self, evidence: Evidence, task: str, *, table: bool = True, label_first: bool = False) -> list[int]:
         """Everything before the answer."""
@@ -150,7 +201,7 @@ class Codec:
             ]
             body = [*parts[0], ids[SEP], *parts[1], ids[SEP], *parts[2]]
         else:
-            body = self.words(delexicalise(sample.text(family), e))
+            body = self.planned(sample.text(family), e)
         if family != "action_units":
             body = [*label, *body] if label_first else [*body, *label]
         return Encoding([*prompt, *body, self.eos], len(prompt))
@@ -181,7 +232,7 @@ class Codec:
         return text if label is None else f"{text}\n\nLabel: {label}"
 
     def _text(self, ids: Sequence[int], evidence: Evidence) -> str:
-        text = "".join(self.tokenizer.id_to_token(token) or "" for token in ids)
+        text = "".join(self.tokenizer.id_to_token(token) or "" for token in ids if token not in self._silent)
         return fill(re.sub(r" {2,}", " ", text), evidence).strip()
 
 
