@@ -94,6 +94,9 @@ def perception(
         out=out, fer=fer, ict=ict, coded=tuple(AUData(name, path, au_fold, au_step) for name, path in coded), cues=cues,
         cache=cache, threads=threads, device=device, seed=seed, **options,
     )  # fmt: skip
+    if coded and ict is None:
+        click.echo("--au-data without --ict: the file's AU intensities stay the landmark model's: how much of the skin's "
+                   "reading goes into them is chosen on renders (docs/au-model.md)", err=True)  # fmt: skip
     click.echo(export_run(training.train(config), config))
 
 

@@ -12,7 +12,8 @@ Intervals draw people again where the data set says who is who, else pictures (a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 
 import numpy as np
@@ -89,7 +90,7 @@ def action_units(found: StillSet, stills: Sequence[Still], model: AUModel, thres
     if found.name not in CODED:
         raise UsageError(f"{found.name} has expressions and no action units: use `streamfer evaluate fer --dataset {found.name}`")
     limit = THRESHOLD[found.name] if threshold is None else threshold
-    coded = sorted({facs.parse(name)[0] for s in stills for name in {**(s.aus or {}), **(s.present or {})}})
+    coded = sorted({_number(name) for s in stills for name in {**(s.aus or {}), **(s.present or {})}})
     own = {facs.parse(name)[0] for name in model.names}
     aus = tuple(au for au in coded if au in own)
     if not aus:
@@ -179,10 +180,14 @@ def _crops(model: AUModel, seen: Sequence[StillFace]) -> list[np.ndarray] | None
     return None if size is None else [f.crop(*size) for f in seen]
 
 
-def _strongest(aus: object, au: int) -> float:
+def _strongest(aus: Mapping[str, float] | None, au: int) -> float:
     """The larger of an AU's sides; NaN where it was not coded."""
-    values = [float(v) for name, v in dict(aus or {}).items() if facs.parse(name)[0] == au]  # type: ignore[call-overload]
-    return max(values, default=math.nan)
+    return max((float(value) for name, value in (aus or {}).items() if _number(name) == au), default=math.nan)
+
+
+@cache
+def _number(name: str) -> int:
+    return facs.parse(name)[0]
 
 
 def _present(still: Still, au: int, limit: float) -> float:

@@ -83,11 +83,11 @@ def cut(rows: Sequence[Still]) -> FaceCrops:
 
 def truth(rows: Sequence[Still]) -> np.ndarray:
     """(N, K), NaN where an AU was not coded."""
-    return np.array([[_value(s, column) for column in COLUMNS] for s in rows], np.float32).reshape(len(rows), len(COLUMNS))
+    names = [(column, facs.column(facs.parse(column)[0])) for column in COLUMNS]
+    return np.array([[_value(s, *pair) for pair in names] for s in rows], np.float32).reshape(len(rows), len(COLUMNS))
 
 
-def _value(still: Still, column: str) -> float:
-    whole = facs.column(facs.parse(column)[0])
+def _value(still: Still, column: str, whole: str) -> float:
     aus: Mapping[str, float] = still.aus or {}
     present: Mapping[str, bool] = still.present or {}
     for name in (column, whole):
