@@ -73,7 +73,7 @@ def still_cases(
 
 
 def render_pairs(
-    renders: Renders, faces: FaceCrops, seen: Encoded, names: tuple[str, ...], source: str, seed: int, each: int = 3
+    renders: Renders, faces: FaceCrops, seen: Encoded, names: tuple[str, ...], source: str, seed: int, each: int = 5
 ) -> tuple[list[Case], Looks]:
     """Onset and apex of one person in one view: from the calmest picture of the view to `each` others."""
     rng = random.Random(seed)
