@@ -180,6 +180,12 @@ def test_ferplus_tables_of_different_length_are_refused(
         stills.load("ferplus", tmp_path)
 
 
+def test_a_csv_that_is_none_is_refused_with_its_row(tmp_path: Path) -> None:
+    (tmp_path / "training.csv").write_text("subDirectory_filePath,expression\na.jpg,1\n" + "x" * 200_000 + ",2\n")
+    with pytest.raises(SourceUnreadable, match=r"training\.csv: is no CSV table from row 3 on"):
+        stills.load("affectnet8", tmp_path)
+
+
 def test_pictures_that_cannot_be_read_keep_their_place(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     cv2.imwrite(str(tmp_path / "whole.png"), np.zeros((4, 4, 3), np.uint8))

@@ -17,6 +17,7 @@ class FakeAUs:
 
     needs_landmarks = True
     needs_crop = False
+    crop_size = None
 
     def __init__(self, names: Sequence[str], fn: Callable[[np.ndarray], Sequence[float] | np.ndarray]) -> None:
         self.names = tuple(facs.column(*facs.parse(name)) for name in names)

@@ -205,7 +205,6 @@ def csv_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str,
 
     Raises SourceUnreadable when a `needed` column is missing.
     """
-    csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = csv.reader(file)
         header = [name.strip().casefold() for name in next(rows, [])]
@@ -213,7 +212,15 @@ def csv_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str,
             raise SourceUnreadable(
                 f"{path}: has no column {', '.join(missing)} in its first row; is it the data set's own file?"
             )
-        for number, cells in enumerate(rows, 2):
+        number = 1
+        while True:
+            try:
+                cells = next(rows, None)
+            except csv.Error as error:
+                raise SourceUnreadable(f"{path}: is no CSV table from row {number + 1} on ({error})") from None
+            if cells is None:
+                return
+            number += 1
             if any(cells):
                 yield (
                     number,

@@ -73,7 +73,6 @@ def _rows_of_npz(path: Path, wanted: list[int]) -> Iterator[np.ndarray | None]:
 
 
 def _rows_of_csv(path: Path) -> Iterator[np.ndarray | None]:
-    csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file)
         header = [name.strip().casefold() for name in next(rows, [])]
