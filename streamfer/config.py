@@ -101,7 +101,7 @@ class Screening(Section):
 
 class Expression(Section):
     model: str = Field(
-        "none", description="what reads the whole face of an event's onset and apex: an ONNX file, or none"
+        "perception", description="what reads the whole face of an event's onset and apex: perception, an ONNX file, or none"
     )
     micro_model: str | None = Field(
         None, description="ONNX file of a micro-expression recogniser (docs/recognition.md); none gives no labels"

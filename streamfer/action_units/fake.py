@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from streamfer.action_units import facs
+from streamfer.action_units.contract import CropInput
 from streamfer.action_units.model import ModelInfo
 from streamfer.errors import ModelContract
 from streamfer.records import Face
@@ -17,7 +18,8 @@ class FakeAUs:
 
     needs_landmarks = True
     needs_crop = False
-    crop_size = None
+    spatial = False
+    source = "fake 1"
 
     def __init__(self, names: Sequence[str], fn: Callable[[np.ndarray], Sequence[float] | np.ndarray]) -> None:
         self.names = tuple(facs.column(*facs.parse(name)) for name in names)
@@ -33,6 +35,15 @@ class FakeAUs:
     def predict(self, landmarks: Sequence[np.ndarray], crops: Sequence[np.ndarray] | None = None) -> np.ndarray:
         rows = [np.asarray(self._fn(points), np.float32) for points in landmarks]
         return np.clip(np.stack(rows), 0, 5) if rows else np.zeros((0, len(self.names)), np.float32)
+
+    @property
+    def crop_input(self) -> CropInput:
+        """It looks at no crop, which AUModel refuses too."""
+        raise ModelContract("the test double looks at no crop")
+
+    def encode(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """No early map."""
+        raise ModelContract("the test double gives no early map")
 
     def express(self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None) -> np.ndarray:
         """It names no expression, which AUModel refuses too."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from streamfer.records import Face
 
 BUNDLED = Path(__file__).parent.parent / "models" / "au_landmarks.onnx"
+NAMED = {"landmarks": BUNDLED, "perception": BUNDLED.with_name("perception.onnx")}
+"""Bundled models by name; each has a card beside it."""
 LANDMARKS = 478
 MAX_INTENSITY = 5.0
 
@@ -108,14 +110,14 @@ class AUModel:
 
     @classmethod
     def load(cls, spec: str | Path = "landmarks", *, device: Device = "auto", threads: int = 1) -> AUModel:
-        """The bundled model ('landmarks') or an ONNX file.
+        """A bundled model ('landmarks', 'perception') or an ONNX file.
 
         Raises ModelMissing, ModelContract (the file is no AU model), ProviderUnavailable (cuda asked for and not
         there), ExtraMissing (no onnxruntime).
         """
-        path = BUNDLED if spec == "landmarks" else Path(spec)
+        path = NAMED.get(str(spec)) or Path(spec)
         if not path.is_file():
-            raise ModelMissing(f"AU model {path} is not there: give the path of an ONNX file, or 'landmarks'")
+            raise ModelMissing(f"AU model {path} is not there: give the path of an ONNX file, or one of {', '.join(NAMED)}")
         content = path.read_bytes()
         session, reason = _session(path, content, device, threads)
         metadata = read_metadata(session.get_modelmeta().custom_metadata_map, path)
@@ -158,12 +160,6 @@ class AUModel:
         if self._inputs.crop is None:
             raise ModelContract(f"AU model {self.info.path} looks at no crop of the face")
         return self._inputs.crop
-
-    @property
-    def crop_size(self) -> tuple[int, float] | None:
-        """(size_px, ied_px) of the aligned crop that it looks at, for faces.align.align; None: it looks at none."""
-        crop = self._inputs.crop
-        return None if crop is None else (crop.size_px, crop.ied_px)
 
     def crops(self, image: np.ndarray, faces: Sequence[Face]) -> list[np.ndarray] | None:
         """The crops (size_px, size_px, 3) uint8 that `predict` wants, or None when the model looks at none."""

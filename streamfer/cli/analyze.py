@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 @click.option("--processes", type=click.IntRange(1), help="Clips at once (default: one per core).")
 @click.option("--address", metavar="auto|local|ADDRESS", help="The Ray cluster (default: auto).")
 @click.option("--same-people", is_flag=True, help="One set of people for all sources of this run.")
-@click.option("--au-model", metavar="MODEL", help="'landmarks' or an ONNX file.")
-@click.option("--expression-model", metavar="MODEL", help="What reads whole faces at key moments: an ONNX file, or none.")
+@click.option("--au-model", metavar="MODEL", help="'landmarks', 'perception' or an ONNX file.")
+@click.option("--expression-model", metavar="MODEL", help="Reads whole faces at key moments: 'perception', an ONNX file, or none.")
 @click.option("--micro-model", metavar="FILE", help="ONNX file of a recogniser that labels micro events.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the AU model runs.")
 @click.option(

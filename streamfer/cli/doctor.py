@@ -147,6 +147,10 @@ def _au_model(config) -> Iterator[Finding]:  # type: ignore[no-untyped-def]
         "AU model",
         f"{info.name} {info.version}, {len(info.aus)} columns, on {info.provider} ({info.provider_reason})",
     )
+    from streamfer.runs import load_expression
+
+    eye = load_expression(config, AUModel.load(units.model, device=units.device, threads=units.threads))
+    yield OK, "whole face", "off" if eye is None else f"{eye.info.name} {eye.info.version}, at onset and apex of events"
 
 
 def _identity() -> Iterator[Finding]:
