@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from streamfer.action_units.model import AUModel
+from streamfer.action_units.contract import CropInput
 from streamfer.cli import cli
 from streamfer.datasets import still_demo, stills
 from streamfer.datasets.stills import Still, StillSet
@@ -31,7 +31,8 @@ class Oracle:
 
     info = Info()
     names = ("AU04", "AU12_L", "AU12_R")
-    crop_size = (8, 2.0)
+    needs_crop = True
+    crop_input = CropInput(size_px=16, ied_px=4.0)
 
     def express(self, landmarks: Any, crops: Any) -> np.ndarray:
         return np.eye(len(LABELS))[[int(c[0, 0, 0]) for c in crops]] + 0.1 * np.eye(len(LABELS))[LABELS.index("contempt")]
@@ -168,7 +169,3 @@ def test_commands(tmp_path: Path) -> None:
     ):
         refused = run.invoke(cli, wrong)
         assert isinstance(refused.exception, UsageError) and message in str(refused.exception)
-
-
-def test_the_bundled_model_says_what_crop_it_needs() -> None:
-    assert AUModel.load("landmarks", device="cpu").crop_size is None

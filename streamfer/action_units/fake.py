@@ -8,7 +8,7 @@ import numpy as np
 
 from streamfer.action_units import facs
 from streamfer.action_units.contract import CropInput
-from streamfer.action_units.model import ModelInfo
+from streamfer.action_units.model import Encoded, ModelInfo
 from streamfer.errors import ModelContract
 from streamfer.records import Face
 
@@ -41,7 +41,7 @@ class FakeAUs:
         """It looks at no crop, which AUModel refuses too."""
         raise ModelContract("the test double looks at no crop")
 
-    def encode(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+    def encode(self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None) -> Encoded:
         """No early map."""
         raise ModelContract("the test double gives no early map")
 

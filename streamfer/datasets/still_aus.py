@@ -19,6 +19,7 @@ whole-face AU the stronger counts. Which side its authors call left is not writt
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -179,7 +180,7 @@ def _feafa_values(file: Path, notes: Notes) -> list[float] | None:
         values = [float(text) for text in file.read_text(encoding="utf-8", errors="replace").split()]
     except ValueError:
         values = []
-    if len(values) != len(facs.FEAFA):
+    if len(values) != len(facs.FEAFA) or any(math.isnan(value) for value in values):
         notes.add(
             "dropped",
             "values_missing",
@@ -282,7 +283,7 @@ def _pairs(file: Path, notes: Notes) -> Iterator[tuple[int, int]]:
             continue
         try:
             number, value = (int(float(cell)) for cell in line.split(","))
-        except ValueError:
+        except (ValueError, OverflowError):
             notes.add("dropped", "row_unread", row, f"{file.name}: '{line[:40]}' is no 'frame,intensity'")
             continue
         yield number, value

@@ -149,7 +149,7 @@ def _affectnet_arrays(root: Path, name: str, folders: list[Path]) -> Loaded:
 def _affectnet_label(text: str, name: str, notes: Notes, row: int | None, where: str = "") -> str | None:
     try:
         number = int(float(text))
-    except ValueError:
+    except (ValueError, OverflowError):  # "inf" is a number too
         number = -1
     label = AFFECTNET[number] if 0 <= number < len(AFFECTNET) else None
     if label is None and number not in (8, 9, 10):
@@ -231,7 +231,7 @@ def csv_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str,
 def _box(cells: list[str]) -> tuple[int, int, int, int] | None:
     try:
         x, y, width, height = (int(float(cell)) for cell in cells)
-    except ValueError:
+    except (ValueError, OverflowError):  # "inf" is a number too
         return None
     return (x, y, width, height) if min(x, y) >= 0 and min(width, height) > 0 else None
 

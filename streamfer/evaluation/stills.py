@@ -176,8 +176,7 @@ def _express(model: AUModel, seen: Sequence[StillFace], mirror: bool) -> np.ndar
 
 
 def _crops(model: AUModel, seen: Sequence[StillFace]) -> list[np.ndarray] | None:
-    size = model.crop_size
-    return None if size is None else [f.crop(*size) for f in seen]
+    return [f.crop(model.crop_input.size_px, model.crop_input.ied_px) for f in seen] if model.needs_crop else None
 
 
 def _strongest(aus: Mapping[str, float] | None, au: int) -> float:
