@@ -30,7 +30,7 @@ def train(data: tuple[Path, ...], epochs: int = 12, seed: int = 0) -> tuple[Des2
     table = torch.nn.EmbeddingBag(BUCKETS, len(LABELS), mode="sum")
     torch.nn.init.zeros_(table.weight)
     bias = torch.zeros(len(LABELS), requires_grad=True)
-    optimiser = torch.optim.AdamW([{"params": [table.weight], "weight_decay": 0.05}, {"params": [bias]}], lr=0.02)
+    optimiser = torch.optim.AdamW([table.weight, bias], lr=0.02, weight_decay=0.05)
     for _ in range(epochs):
         for part in kept[torch.randperm(len(kept), generator=rng)].split(256):
             loss = functional.cross_entropy(_logits(table, bias, [rows[n] for n in part.tolist()]), labels[part])
