@@ -175,7 +175,7 @@ def _still_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("out", type=_PATH, required=False)
 @_DATASET
 @click.option(
-    "--model", type=_PATH, help="ONNX file, for frames of DISFA, BP4D or FEAFA+; 'landmarks' is the bundled one."
+    "--model", type=_PATH, help="ONNX file, or 'landmarks', 'perception', for frames of DISFA, BP4D, FEAFA+."
 )
 @_still_options
 @click.option(
@@ -297,7 +297,7 @@ def fer(
 def _au_model(path: Path) -> Any:
     from streamfer.action_units.model import AUModel
 
-    return AUModel.load("landmarks" if str(path) == "landmarks" else path, device="cpu")
+    return AUModel.load(str(path), device="cpu")
 
 
 def _part(split: str | None, fold: int | None, step: int) -> str:
