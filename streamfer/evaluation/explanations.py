@@ -25,20 +25,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from streamfer.errors import ParseError
 from streamfer.evaluation import bootstrap
 from streamfer.evaluation.reports import Report, Row
 from streamfer.evaluation.text_scores import words
 from streamfer.expllm.backends.composer import compose
-from streamfer.expllm.backends.nano import TEMPERATURES
 from streamfer.expllm.claims import extract
+from streamfer.expllm.drafting import Drawn, best, draw
 from streamfer.expllm.encoding import Codec
 from streamfer.expllm.engine import Case, label_of_description
-from streamfer.expllm.generate import How, write
+from streamfer.expllm.generate import How
 from streamfer.expllm.model import ExpLLM, Looks
 from streamfer.expllm.rules import judge
-from streamfer.expllm.text import parse_cot
-from streamfer.expllm.verify import check, described, supported_share
+from streamfer.expllm.verify import described, supported_share
 from streamfer.records import ChainOfThought
 
 
@@ -84,30 +82,27 @@ def _batch(
     table: bool,
     label_first: bool,
 ) -> list[Told]:
-    drafts: list[list[tuple[ChainOfThought | None, tuple[str, ...]]]] = [[] for _ in cases]
-    tokens = [0] * len(cases)
+    tried: list[list[Drawn]] = [[] for _ in cases]
+    turns = [0] * len(cases)
+    how = How(label_first=label_first, table=table)
     for turn in range(attempts):
-        open_ = [n for n, tried in enumerate(drafts) if not tried or tried[-1][1]]
+        open_ = [n for n, drafts in enumerate(tried) if not drafts or best(drafts).faults or best(drafts).cot is None]
         if not open_:
             break
-        how = How(TEMPERATURES[min(turn, len(TEMPERATURES) - 1)], label_first=label_first, table=table)
-        evidence = [cases[n].evidence for n in open_]
         seen = None if looks is None else looks.take(torch.tensor([max(cases[n].row, 0) for n in open_]))
         if seen is not None:
             seen.seen = seen.seen * torch.tensor([float(cases[n].row >= 0) for n in open_])
-        for n, one in zip(
-            open_, write(net, codec, evidence, seen, [f"{cases[n].id}/{turn}" for n in open_], how), strict=True
+        names = [cases[n].id for n in open_]
+        for n, drafts in zip(
+            open_, draw(net, codec, [cases[n].evidence for n in open_], seen, names, turn, how=how), strict=True
         ):
-            tokens[n] += len(one.ids)
-            try:
-                cot = parse_cot(codec.decode(one.ids, cases[n].evidence))
-                drafts[n].append((cot, tuple(check(cot, cases[n].evidence))))
-            except ParseError as error:
-                drafts[n].append((None, error.reasons))
+            tried[n] += drafts
+            turns[n] += 1
     told = []
     for n, case in enumerate(cases):
-        kept = min(reversed(drafts[n]), key=lambda draft: (draft[0] is None, len(draft[1])))
-        told.append(Told(case, *drafts[n][0], *kept, len(drafts[n]), tokens[n]))
+        first, kept = tried[n][0], best(tried[n])
+        tokens = sum(one.tokens for one in tried[n])
+        told.append(Told(case, first.cot, first.faults, kept.cot, kept.faults, turns[n], tokens))
     return told
 
 

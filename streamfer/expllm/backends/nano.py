@@ -1,8 +1,8 @@
 """ExpLLM itself: the bundled small model, or any folder that `streamfer train expllm` wrote.
 
 It looks at the key frames (the perception network is its eye), reads the evidence table, writes the chain of thought and
-then the label; attempts.py holds every text to the evidence and asks again for what it refuses. An attempt after a
-refusal draws again at a lower temperature: a model of this size does not read advice.
+then the label. Each text is drafted a few times at once (drafting.py); attempts.py holds the best to the evidence and asks
+again for what it refuses.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parents[2] / "models" / "expllm-nano"
-TEMPERATURES = (0.7, 0.4, 0.0)
-"""Of the first, second and later attempts."""
 
 
 class Nano:
@@ -65,18 +63,18 @@ class Nano:
 
     def write(self, asks: list[Ask]) -> list[Draft]:
         """One draft for each ask; those of one attempt share a temperature."""
-        from streamfer.expllm.generate import How, write
+        from streamfer.expllm.drafting import best, draw
 
-        tries = [self._tries.get(ask.job.id, 0) for ask in asks]
-        turn = max(tries)
-        how = How(temperature=TEMPERATURES[min(turn, len(TEMPERATURES) - 1)])
+        turn = max(self._tries.get(ask.job.id, 0) for ask in asks)
         looks = self._encoder.look([ask.images for ask in asks]).to(self._device)
         evidence = [ask.evidence for ask in asks]
-        seeds = [f"{ask.job.id}/{turn}" for ask in asks]
         drafts = []
-        for ask, e, one in zip(asks, evidence, write(self._net, self._codec, evidence, looks, seeds, how), strict=True):
+        for ask, drawn in zip(
+            asks, draw(self._net, self._codec, evidence, looks, [a.job.id for a in asks], turn), strict=True
+        ):
             self._tries[ask.job.id] = turn + 1
-            drafts.append(Draft(self._codec.decode(one.ids, e), len(one.ids), one.label_probabilities))
+            kept = best(drawn)
+            drafts.append(Draft(kept.text, sum(one.tokens for one in drawn), kept.label_probabilities))
         return drafts
 
 

@@ -1,0 +1,69 @@
+"""Several drafts of each text in one batch, and the one that says nothing unmeasured.
+
+A small model is cheap to ask and errs at random, so `draw` has each text written `candidates` times at once and keeps the
+first that verify.py finds no fault in, else the one with the fewest. What is kept is still judged by attempts.py; nothing
+is repaired. The first candidate is reported apart: it is what the model says unaided (`streamfer evaluate expllm`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from streamfer.errors import ParseError
+from streamfer.expllm.encoding import Codec
+from streamfer.expllm.evidence import Evidence
+from streamfer.expllm.generate import How, Written, write
+from streamfer.expllm.model import ExpLLM, Looks
+from streamfer.expllm.text import parse_cot
+from streamfer.expllm.verify import check
+from streamfer.records import ChainOfThought
+
+CANDIDATES = 4
+TEMPERATURES = (0.6, 0.4, 0.2)
+"""Of the first, second and later attempts. A model of this size does not read advice: it draws again, more carefully."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A text as written, what it says if it can be read, and what is wrong with it. `tokens` of this draft alone."""
+
+    text: str
+    cot: ChainOfThought | None
+    faults: tuple[str, ...]
+    tokens: int
+    label_probabilities: dict[str, float] | None
+
+    @property
+    def badness(self) -> tuple[bool, int]:
+        return self.cot is None, len(self.faults)
+
+
+def draw(
+    net: ExpLLM, codec: Codec, evidence: Sequence[Evidence], looks: Looks | None, names: Sequence[str], turn: int,
+    *, candidates: int = CANDIDATES, how: How | None = None,
+) -> list[list[Drawn]]:  # fmt: skip
+    """All candidates for each evidence table; `names` and `turn` (0, 1 ...) decide what is drawn."""
+    rows = [n for n in range(len(evidence)) for _ in range(candidates)]
+    seeds = [f"{names[n]}/{turn}/{place % candidates}" for place, n in enumerate(rows)]
+    how = replace(how or How(), temperature=TEMPERATURES[min(turn, len(TEMPERATURES) - 1)])
+    seen = None if looks is None else looks.take(torch.tensor(rows))
+    written = write(net, codec, [evidence[n] for n in rows], seen, seeds, how)
+    drawn = [_read(codec, one, evidence[n]) for one, n in zip(written, rows, strict=True)]
+    return [drawn[n * candidates : (n + 1) * candidates] for n in range(len(evidence))]
+
+
+def best(drawn: Sequence[Drawn]) -> Drawn:
+    """Readable first, then fewest faults, then the earlier one."""
+    return min(drawn, key=lambda one: one.badness)
+
+
+def _read(codec: Codec, written: Written, evidence: Evidence) -> Drawn:
+    text = codec.decode(written.ids, evidence)
+    try:
+        cot = parse_cot(text)
+    except ParseError as error:
+        return Drawn(text, None, error.reasons, len(written.ids), written.label_probabilities)
+    return Drawn(text, cot, tuple(check(cot, evidence)), len(written.ids), written.label_probabilities)
