@@ -125,6 +125,16 @@ def test_a_sequence_reads_back_as_its_text(samples, codec) -> None:
             assert parse_cot(codec.decode(encoded.ids[encoded.answer :], sample.evidence)) == normalise(sample.cot)
 
 
+def test_a_sentence_is_announced_by_what_it_is_about(samples, codec) -> None:
+    sample = next(s for s in samples if s.evidence.numbers == {6, 12})
+    tokens = [codec.tokenizer.id_to_token(n) for n in codec.encode(sample, "reasoning").ids]
+    answer = tokens[tokens.index("<cot>") :]
+    for slot in ("<n6>", "<n12>"):
+        at = answer.index(slot)
+        assert f"<AU{slot[2:-1]}>" in answer[:at], "its plan comes before it"
+    assert answer[answer.index("<AU12>") :][1:3] == ["<both>", "<B>"] or "<A>" in answer
+
+
 @settings(max_examples=300, deadline=None)
 @given(EVENTS)
 def test_any_evidence_has_tokens_that_the_tokenizer_knows(e: Event) -> None:

@@ -196,9 +196,7 @@ class Codec:
         label = [ids[LABEL], ids[f"<L:{sample.label}>"]]
         if family == "reasoning":
             cot = sample.cot
-            parts = [
-                self.words(delexicalise(part, e)) for part in (cot.observations, cot.interpretation, cot.conclusion)
-            ]
+            parts = [self.planned(part, e) for part in (cot.observations, cot.interpretation, cot.conclusion)]
             body = [*parts[0], ids[SEP], *parts[1], ids[SEP], *parts[2]]
         else:
             body = self.planned(sample.text(family), e)

@@ -2,11 +2,9 @@
 
 One prefill of the left-padded prompts, then one token for every text a turn, over a static key-value cache that is
 allocated once. Sampling noise (Gumbel) comes from a generator for each text, seeded by its event and attempt: a text does
-not depend on who shares its batch. What may come next is bounded by what the format allows: words without markup; plans of
-what is in the evidence table (encoding.py) and the slots that it can fill; two section marks; then `<label>`. The label is
-then chosen from the eight of the closed list by the probabilities of their tokens, which are returned. With `label_first`
-it is chosen before the first word, the order of ExpLLM's released code. Without the evidence table (an ablation) plans and
-slots are open to whatever the model sees in the picture.
+not depend on who shares its batch. What may come next is bounded by the format and the evidence table (bounds.py). The label is
+chosen last, from the eight of the closed list, by the probabilities of their tokens, which are returned. With `label_first`
+it is chosen before the first word, the order of ExpLLM's released code.
 """
 
 from __future__ import annotations
@@ -19,17 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from streamfer.expllm.encoding import LABEL, PLAN_TOKENS, SEP, TASKS, Codec, motion_plans, plan_of
+from streamfer.expllm.bounds import Bounds
+from streamfer.expllm.encoding import LABEL, TASKS, Codec
 from streamfer.expllm.evidence import Evidence
 from streamfer.expllm.model import ExpLLM, Looks
-from streamfer.expllm.slots import SLOTS, fill
 from streamfer.records import LABELS
 
 MOST_TOKENS = 320
 """Longest answer; the engine's longest has about 260. A text that gets there is cut, and then fails to parse."""
-SECTION_MARKS = 2
-MARKUP = frozenset("<>[]{}*#`_|\\")
-"""Characters that the model may not write: it has no use for them, and other formats have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,60 +42,6 @@ class How:
     label_first: bool = False
     table: bool = True
     most_tokens: int = MOST_TOKENS
-
-
-class Bounds:
-    """Which tokens may come next, as a mask (N, vocabulary) that is added to the logits."""
-
-    def __init__(self, codec: Codec, evidence: Sequence[Evidence], bounded: bool) -> None:
-        never = torch.zeros(codec.size, dtype=torch.bool)
-        never[[n for token, n in codec.tokenizer.get_vocab().items() if token not in SLOTS and set(token) & MARKUP]] = (
-            True
-        )
-        if not bounded:
-            never[[codec.ids[token] for token in PLAN_TOKENS]] = False
-        self._words = torch.zeros(len(evidence), codec.size).masked_fill(never, -torch.inf)
-        self._plans: list[dict[int, list[int]]] = []  # first token of a plan -> the tokens that follow it
-        for e in evidence if bounded else ():
-            plans = [plan_of(au) for au in e.aus] + list(motion_plans(e).values())
-            self._plans.append(
-                {codec.ids[first]: [codec.ids[t] for t in rest] for first, *rest in plans if first in codec.ids}
-            )
-            self._words[len(self._plans) - 1, list(self._plans[-1])] = 0.0
-        self._plans = self._plans or [{} for _ in evidence]
-        self._forced: list[list[int]] = [[] for _ in evidence]
-        if bounded:
-            for n, e in enumerate(evidence):
-                empty = [codec.ids[slot] for slot in SLOTS if "measured]" in fill(slot, e)]
-                self._words[n, empty] = -torch.inf
-        self._sep, self._label, self._labels = codec.ids[SEP], codec.ids[LABEL], codec.labels
-        self._marks = [0] * len(evidence)
-        self._begun = [False] * len(evidence)
-
-    def mask(self, label_first: bool, end: int) -> torch.Tensor:
-        """`end` is the token that ends an answer whose label came first."""
-        mask = self._words.clone()
-        for n, marks in enumerate(self._marks):
-            if self._forced[n]:
-                mask[n] = -torch.inf
-                mask[n, self._forced[n][0]] = 0.0
-            elif self._begun[n] and marks < SECTION_MARKS:
-                mask[n, self._sep] = 0.0
-            elif self._begun[n]:
-                mask[n, end if label_first else self._label] = 0.0
-        return mask
-
-    def take(self, tokens: list[int]) -> None:
-        for n, token in enumerate(tokens):
-            if self._forced[n]:
-                self._forced[n].pop(0)
-                continue
-            if token in self._plans[n]:
-                self._forced[n] = list(self._plans[n][token])
-                self._begun[n] = False  # a plan is followed by words
-                continue
-            self._marks[n] += token == self._sep
-            self._begun[n] = token not in (self._sep, self._label) and token not in self._labels
 
 
 @torch.inference_mode()

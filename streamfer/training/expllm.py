@@ -59,7 +59,7 @@ class ExpLLMTraining:
     families: tuple[float, float, float] = (0.8, 0.1, 0.1)  # reasoning, action units, expression
     label_first: float = 0.1
     no_table: float = 0.05
-    start: Path | None = None  # folder of a checkpoint whose language model is taken over (ablations)
+    start: Path | None = None  # folder of a run whose weights are taken over where they fit
     seed: int = 1
     threads: int = 0  # 0: all cores
     device: str = "auto"
@@ -313,7 +313,8 @@ class Run:
     def begin_from(self, folder: Path) -> None:
         state = torch.load(folder / "checkpoint.pt", map_location=self.device, weights_only=True)["model"]
         own = self.model.state_dict()
-        self.model.load_state_dict({**own, **{name: value for name, value in state.items() if name.startswith("lm.")}})
+        fits = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+        self.model.load_state_dict({**own, **fits})
 
 
 def settings(config: ExpLLMTraining) -> dict[str, Any]:
