@@ -1,0 +1,215 @@
+"""Which tokens ExpLLM may write next: the format, and what the evidence table allows.
+
+* **Format**: words without markup; two section marks and then `<label>`, each only after the end of a sentence.
+* **Plans** (encoding.py): only AUs and movements that are in the table; the side and strength that follow are the table's.
+* **Inside a planned sentence**: slots and codes of the AUs that it is about; no other side than theirs; in Key Observations no
+  other strength word and no part of the face that none of them has to do with.
+* **The whole face** is not spoken of when no expression model was run.
+
+This is a filter on tokens, not a proof: the model still chooses what to say and can be wrong in ways that no single token
+shows. verify.py judges the finished text. `Bounds(..., table=False)` is for the ablation without the table: everything is open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import torch
+
+from streamfer.expllm.encoding import LABEL, PLAN_TOKENS, SEP, Codec, motion_plans, plan_of
+from streamfer.expllm.evidence import Evidence
+from streamfer.expllm.phrases import COMBINATIONS, PHRASES
+from streamfer.expllm.slots import SLOTS, fill
+from streamfer.expllm.text import STRENGTHS
+
+SECTION_MARKS = 2
+MARKUP = frozenset("<>[]{}*#`_|\\")
+"""Characters that the model may not write: it has no use for them, and other formats have."""
+
+_PARTS = (
+    "brow",
+    "lid",
+    "eye",
+    "cheek",
+    "nose",
+    "nasolabial",
+    "lip",
+    "chin",
+    "jaw",
+    "mouth",
+    "cheekbone",
+    "teeth",
+    "tongue",
+)
+_CODE = re.compile(r"AU(\d+)(?!\d)")
+_OPEN_CODE = re.compile(r"AU(\d+)$")
+_WHOLE = re.compile(r"expression model|whole face|as a whole")
+
+
+@dataclass(slots=True)
+class _Vocabulary:
+    """Tokens by what they would say."""
+
+    never: torch.Tensor  # (V,) bool: markup and control tokens
+    ends: set[int]  # tokens that end a sentence
+    codes: dict[int, tuple[str, ...]]  # token -> AU codes in it
+    sides: dict[str, list[int]]
+    strengths: dict[str, list[int]]  # FACS letter -> tokens with its words
+    parts: dict[str, list[int]]  # part of the face -> tokens that name it
+    whole: list[int]
+
+
+@lru_cache(maxsize=4)
+def _vocabulary(codec: Codec) -> _Vocabulary:
+    words = {n: token for token, n in codec.tokenizer.get_vocab().items() if token not in SLOTS}
+    never = torch.zeros(codec.size, dtype=torch.bool)
+    never[[n for n, token in words.items() if set(token) & MARKUP]] = True
+    plain = {n: token for n, token in words.items() if not set(token) & MARKUP}
+
+    def having(pattern: str) -> list[int]:
+        found = re.compile(pattern)
+        return [n for n, token in plain.items() if found.search(token.lower())]
+
+    return _Vocabulary(
+        never, {n for n, token in plain.items() if token.rstrip().endswith((".", "!", "?"))},
+        {n: tuple(found) for n, token in plain.items() if (found := _CODE.findall(token) + _OPEN_CODE.findall(token))},
+        {side: having(rf"\b{side}\b") for side in ("left", "right")},
+        {step.letter: having(rf"\b(?:{step.word}|{step.adverb})\b") for step in STRENGTHS} | {"-": having("just measurabl")},
+        {part: having(rf"\b{part}s?\b") for part in _PARTS}, having(_WHOLE.pattern),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=128)
+def _parts_of(number: int) -> frozenset[str]:
+    """Parts of the face that the words for an action unit name."""
+    phrase = PHRASES.get(number)
+    texts = (
+        []
+        if phrase is None
+        else [phrase.one, phrase.both, *phrase.acts, *phrase.nouns, *phrase.hints, *phrase.hints_one]
+    )
+    texts += [text for numbers, _, lines in COMBINATIONS if number in numbers for text in lines]
+    found = re.findall(r"[a-z]+", " ".join(texts).lower())
+    return frozenset(part for part in _PARTS if part in found or f"{part}s" in found)
+
+
+@dataclass(slots=True)
+class _Sentence:
+    """What the sentence being written was announced to be about."""
+
+    numbers: set[int] = field(default_factory=set)
+    regions: set[str] = field(default_factory=set)
+
+
+class Bounds:
+    """Masks (N, vocabulary) to be added to the logits, one row a text; `take` tells it what was written."""
+
+    def __init__(self, codec: Codec, evidence: Sequence[Evidence], table: bool) -> None:
+        self._codec, self._evidence, self._table = codec, evidence, table
+        self._words = _vocabulary(codec)
+        self._sep, self._label = codec.ids[SEP], codec.ids[LABEL]
+        count = len(evidence)
+        self._base = torch.zeros(count, codec.size).masked_fill(self._words.never, -torch.inf)
+        self._plans: list[dict[int, tuple[list[int], int | str]]] = [{} for _ in evidence]
+        self._marks, self._ended, self._planning = [0] * count, [False] * count, [False] * count
+        self._open = [True] * count  # a sentence may begin
+        self._forced: list[list[int]] = [[] for _ in evidence]
+        self._about: list[_Sentence | None] = [None] * count
+        if not table:
+            self._base[:, [codec.ids[token] for token in PLAN_TOKENS]] = 0.0
+            return
+        for n, e in enumerate(evidence):
+            for au in e.aus:
+                self._plan(n, plan_of(au), au.number)
+            for region, plan in motion_plans(e).items():
+                self._plan(n, plan, region)
+            self._base[n, [codec.ids[slot] for slot in SLOTS if "measured]" in fill(slot, e)]] = -torch.inf
+            if e.expressed is None:
+                self._base[n, self._words.whole] = -torch.inf
+
+    def _plan(self, n: int, plan: list[str], about: int | str) -> None:
+        first, *rest = (self._codec.ids.get(token, -1) for token in plan)
+        if first >= 0:
+            self._plans[n][first] = (rest, about)
+            self._base[n, first] = 0.0
+
+    def mask(self, label_first: bool, end: int) -> torch.Tensor:
+        """`end` is the token that ends an answer whose label came first."""
+        mask = self._base.clone()
+        for n, marks in enumerate(self._marks):
+            if self._forced[n]:
+                mask[n] = -torch.inf
+                mask[n, self._forced[n][0]] = 0.0
+                continue
+            if self._ended[n] and not self._planning[n]:
+                mask[n, self._sep if marks < SECTION_MARKS else end if label_first else self._label] = 0.0
+            if self._plans[n] and not self._open[n] and not self._planning[n]:
+                mask[n, list(self._plans[n])] = -torch.inf  # in the middle of a sentence
+            if self._table:
+                self._inside(mask[n], n, observing=marks == 0)
+        return mask
+
+    def _inside(self, row: torch.Tensor, n: int, observing: bool) -> None:
+        """What the plan of the sentence leaves open."""
+        about, e, ids, words = self._about[n], self._evidence[n], self._codec.ids, self._words
+        numbers = about.numbers if about else set()
+        codes = {str(number) for number in {*numbers, *(au.number for au in e.eased)}}
+        row[
+            [t for t, found in words.codes.items() if not all(any(c.startswith(f) for c in codes) for f in found)]
+        ] = -torch.inf
+        for au in e.aus:
+            if au.number not in numbers:
+                row[[ids[s] for s in (f"<n{au.number}>", f"<l{au.number}>") if s in ids]] = -torch.inf
+        for motion in e.motion:
+            if about is None or motion.region not in about.regions:
+                row[ids[f"<m:{motion.region}>"]] = -torch.inf
+        if about is None:
+            return
+        aus = [au for au in e.aus if au.number in numbers]
+        sides = {side for au in aus for side in (au.side, au.stronger)} | {
+            {"L": "left", "R": "right"}.get(region[-1], "both") if region[-2:-1] == "_" else "both"
+            for region in about.regions
+        }
+        for side in ("left", "right"):
+            if side not in sides and not any(region in ("chin", "lip_upper", "lip_lower") for region in about.regions):
+                row[words.sides[side]] = -torch.inf
+        if observing:
+            letters = {au.letter for au in aus}
+            for letter, tokens in words.strengths.items():
+                if letter not in letters:
+                    row[tokens] = -torch.inf
+            open_ = {part for number in numbers for part in _parts_of(number)}
+            open_ |= {
+                part
+                for region in about.regions
+                for part in _PARTS
+                if part in region or (region == "chin" and part == "chin")
+            }
+            for part, tokens in words.parts.items():
+                if part not in open_:
+                    row[tokens] = -torch.inf
+
+    def take(self, tokens: list[int]) -> None:
+        for n, token in enumerate(tokens):
+            if self._forced[n]:
+                self._forced[n].pop(0)
+            elif token in self._plans[n]:
+                rest, about = self._plans[n][token]
+                self._forced[n] = list(rest)
+                sentence = self._about[n] = self._about[n] if self._planning[n] and self._about[n] else _Sentence()
+                assert sentence is not None
+                if isinstance(about, int):
+                    sentence.numbers.add(about)
+                else:
+                    sentence.regions.add(about)
+                self._planning[n] = True
+            else:
+                if self._open[n] and not self._planning[n]:
+                    self._about[n] = None  # a sentence that was not announced
+                self._planning[n] = False
+                self._marks[n] += token == self._sep
+                self._ended[n] = token in self._words.ends
+                self._open[n] = self._ended[n] or token == self._sep
