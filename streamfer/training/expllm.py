@@ -230,12 +230,12 @@ class Run:
         }  # fmt: skip
 
     def pick(self, rng: np.random.Generator, *, pictures: bool) -> list[int]:
-        """Candidates for a batch; with pictures, three in four have one."""
+        """Candidates for a batch; with pictures, half of them have one at least."""
         count = ALIKE * self.config.batch
         if not pictures or not self.seen:
             return rng.integers(0, len(self.data.samples), count).tolist()
-        shown = rng.choice(self.seen, count - count // 4).tolist()
-        return [*shown, *rng.integers(0, len(self.data.samples), count // 4).tolist()]
+        shown = rng.choice(self.seen, count - count // 2).tolist()
+        return [*shown, *rng.integers(0, len(self.data.samples), count // 2).tolist()]
 
     def alike(self, picked: list[int], rng: np.random.Generator) -> tuple[list[int], list[Encoding]]:
         """A batch of like lengths out of its candidates: little is spent on padding."""
