@@ -200,6 +200,8 @@ def train(config: PerceptionTraining) -> Perception:
     torch.set_num_threads(config.threads)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     faces, votes = load_photos(config)
+    if len(faces) <= config.hold_out:
+        raise UsageError(f"{len(faces)} photographs, of which {config.hold_out} are held out: give more, or a smaller hold_out")
     out = held_out(len(faces), config.hold_out)
     usable = vote_shares(votes).sum(axis=1) > 0
     photos = photos_of(faces.take(np.flatnonzero(~out & usable)), votes[~out & usable])
