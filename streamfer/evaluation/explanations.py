@@ -7,7 +7,8 @@
 * **claims**: share of the claims about action units that the evidence supports (precision), share of the action units
   in evidence that are claimed (recall), unsupported claims for each text; before verification and after;
 * **label**: accuracy against the truth where there is one, beside that of the encoder's own reading of the whole face and
-  of the rules; agreement of the label with the one that the description alone supports (verify.py's rules);
+  of the rules; agreement of the label with the one that a reader of the text alone names: verify.py's rules, and Des2Exp, who does
+  not see the conclusion;
 * **text**: ROUGE-L against the composer's text of the same evidence, distinct-n, share of sentences that occur twice or more;
 * **cost**: seconds a text, tokens a second.
 
@@ -30,13 +31,14 @@ from streamfer.evaluation.reports import Report, Row
 from streamfer.evaluation.text_scores import words
 from streamfer.expllm.backends.composer import compose
 from streamfer.expllm.claims import extract
+from streamfer.expllm.des2exp import Des2Exp
 from streamfer.expllm.drafting import Drawn, best, draw
 from streamfer.expllm.encoding import Codec
-from streamfer.expllm.engine import Case, label_of_description
+from streamfer.expllm.engine import Case
 from streamfer.expllm.generate import How
 from streamfer.expllm.model import ExpLLM, Looks
 from streamfer.expllm.rules import judge
-from streamfer.expllm.verify import described, supported_share
+from streamfer.expllm.verify import described, label_from_description, supported_share
 from streamfer.records import ChainOfThought
 
 
@@ -110,6 +112,7 @@ def score(outcome: Outcome, name: str) -> Report:
     """All measures, with intervals over cases (bootstrap)."""
     told = outcome.told
     rows: list[Row] = []
+    reader = Des2Exp.load()
 
     def add(group: str, measure: str, values: Sequence[float], of: str = "") -> None:
         array = np.array([value for value in values if not np.isnan(value)], float)
@@ -132,6 +135,7 @@ def score(outcome: Outcome, name: str) -> Report:
     accepted = [t for t in told if t.kept is not None and not t.kept_faults]
     add("accepted", "faults a text", [float(len(t.kept_faults)) for t in accepted])
     add("accepted", "label = label of the description", [_agrees(t.kept, t.case) for t in accepted])
+    add("accepted", "label = Des2Exp's", [float(reader.label(t.kept) == t.kept.label) for t in accepted if t.kept])
     add("accepted", "attempts", [float(t.attempts) for t in accepted])
     _label_rows(outcome, add)
     kept = [t.kept for t in told if t.kept is not None]
@@ -210,7 +214,8 @@ def _recall(cot: ChainOfThought | None, case: Case) -> float:
 
 
 def _agrees(cot: ChainOfThought | None, case: Case) -> float:
-    return float("nan") if cot is None else float(label_of_description(cot, case.evidence) == cot.label)
+    """Is the label that of a reader by rules, who has the text alone (verify.label_from_description)?"""
+    return float("nan") if cot is None else float(label_from_description(cot, case.evidence) == cot.label)
 
 
 def _text(cot: ChainOfThought) -> str:

@@ -1,7 +1,8 @@
 """Which tokens ExpLLM may write next: the format, and what the evidence table allows.
 
 * **Format**: words without markup; two section marks and then `<label>`, each only after the end of a sentence.
-* **Plans** (encoding.py): only AUs and movements that are in the table; the side and strength that follow are the table's.
+* **Plans** (encoding.py): only AUs and movements that are in the table, in Key Observations each once; the side and
+  strength that follow are the table's.
 * **Inside a planned sentence**: slots and codes of the AUs that it is about; no other side than theirs; in Key Observations no
   other strength word and no part of the face that none of them has to do with.
 * **The whole face** is not spoken of when no expression model was run.
@@ -21,7 +22,7 @@ import torch
 
 from streamfer.expllm.encoding import LABEL, PLAN_TOKENS, SEP, Codec, motion_plans, plan_of
 from streamfer.expllm.evidence import Evidence
-from streamfer.expllm.phrases import COMBINATIONS, PHRASES
+from streamfer.expllm.phrases import PHRASES
 from streamfer.expllm.slots import SLOTS, fill
 from streamfer.expllm.text import STRENGTHS
 
@@ -91,7 +92,6 @@ def _parts_of(number: int) -> frozenset[str]:
         if phrase is None
         else [phrase.one, phrase.both, *phrase.acts, *phrase.nouns, *phrase.hints, *phrase.hints_one]
     )
-    texts += [text for numbers, _, lines in COMBINATIONS if number in numbers for text in lines]
     found = re.findall(r"[a-z]+", " ".join(texts).lower())
     return frozenset(part for part in _PARTS if part in found or f"{part}s" in found)
 
@@ -118,6 +118,7 @@ class Bounds:
         self._open = [True] * count  # a sentence may begin
         self._forced: list[list[int]] = [[] for _ in evidence]
         self._about: list[_Sentence | None] = [None] * count
+        self._told: list[set[int]] = [set() for _ in evidence]  # first tokens of plans that are not to come again
         if not table:
             self._base[:, [codec.ids[token] for token in PLAN_TOKENS]] = 0.0
             return
@@ -148,6 +149,7 @@ class Bounds:
                 mask[n, self._sep if marks < SECTION_MARKS else end if label_first else self._label] = 0.0
             if self._plans[n] and not self._open[n] and not self._planning[n]:
                 mask[n, list(self._plans[n])] = -torch.inf  # in the middle of a sentence
+            mask[n, list(self._told[n])] = -torch.inf
             if self._table:
                 self._inside(mask[n], n, observing=marks == 0)
         return mask
@@ -206,10 +208,13 @@ class Bounds:
                 else:
                     sentence.regions.add(about)
                 self._planning[n] = True
+                self._told[n].add(token)
             else:
                 if self._open[n] and not self._planning[n]:
                     self._about[n] = None  # a sentence that was not announced
                 self._planning[n] = False
+                if self._marks[n]:  # in the later sections an action unit may come up again, but not twice in a plan
+                    self._told[n].clear()
                 self._marks[n] += token == self._sep
                 self._ended[n] = token in self._words.ends
                 self._open[n] = self._ended[n] or token == self._sep

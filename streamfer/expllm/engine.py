@@ -14,16 +14,14 @@ Nothing is mirrored: a mirrored picture needs its sides swapped in the evidence 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from streamfer.expllm.backends.composer import compose
-from streamfer.expllm.claims import extract
 from streamfer.expllm.evidence import Evidence
 from streamfer.expllm.rules import Verdict, judge
-from streamfer.expllm.verify import NEAR, check, described
+from streamfer.expllm.verify import NEAR, check
 from streamfer.records import SCHEMA, ChainOfThought, Label
 
 ATTEMPTS = 3
@@ -154,14 +152,3 @@ def fault_of(cot: ChainOfThought, case: Case) -> str | None:
     if case.truth is not None and cot.label != case.truth:
         return f"label: the description says {cot.label}, the truth is {case.truth}"
     return None
-
-
-def label_of_description(cot: ChainOfThought, evidence: Evidence) -> Label:
-    """Des2Exp by rules: the label that the claimed actions alone support best."""
-    return judge(described(extract(f"{cot.observations}\n{cot.interpretation}"), evidence)).label
-
-
-def shuffled(samples: list[Sample], seed: int) -> list[Sample]:
-    order = list(samples)
-    random.Random(seed).shuffle(order)
-    return order
