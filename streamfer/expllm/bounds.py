@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from streamfer.expllm.encoding import LABEL, PLAN_TOKENS, SEP, Codec, motion_plans, plan_of
@@ -54,7 +55,7 @@ _WHOLE = re.compile(r"expression model|whole face|as a whole")
 class _Vocabulary:
     """Tokens by what they would say."""
 
-    never: torch.Tensor  # (V,) bool: markup and control tokens
+    never: np.ndarray  # (V,) bool: markup and control tokens
     ends: set[int]  # tokens that end a sentence
     codes: dict[int, tuple[str, ...]]  # token -> AU codes in it
     sides: dict[str, list[int]]
@@ -66,7 +67,7 @@ class _Vocabulary:
 @lru_cache(maxsize=4)
 def _vocabulary(codec: Codec) -> _Vocabulary:
     words = {n: token for token, n in codec.tokenizer.get_vocab().items() if token not in SLOTS}
-    never = torch.zeros(codec.size, dtype=torch.bool)
+    never = np.zeros(codec.size, bool)
     never[[n for n, token in words.items() if set(token) & MARKUP]] = True
     plain = {n: token for n, token in words.items() if not set(token) & MARKUP}
 
@@ -112,7 +113,8 @@ class Bounds:
         self._words = _vocabulary(codec)
         self._sep, self._label = codec.ids[SEP], codec.ids[LABEL]
         count = len(evidence)
-        self._base = torch.zeros(count, codec.size).masked_fill(self._words.never, -torch.inf)
+        self._base = np.where(self._words.never, np.float32(-np.inf), np.float32(0)) + np.zeros((count, 1), np.float32)
+        self._rows: dict[object, np.ndarray] = {}
         self._plans: list[dict[int, tuple[list[int], int | str]]] = [{} for _ in evidence]
         self._marks, self._ended, self._planning = [0] * count, [False] * count, [False] * count
         self._open = [True] * count  # a sentence may begin
@@ -127,9 +129,9 @@ class Bounds:
                 self._plan(n, plan_of(au), au.number)
             for region, plan in motion_plans(e).items():
                 self._plan(n, plan, region)
-            self._base[n, [codec.ids[slot] for slot in SLOTS if "measured]" in fill(slot, e)]] = -torch.inf
+            self._base[n, [codec.ids[slot] for slot in SLOTS if "measured]" in fill(slot, e)]] = -np.inf
             if e.expressed is None:
-                self._base[n, self._words.whole] = -torch.inf
+                self._base[n, self._words.whole] = -np.inf
 
     def _plan(self, n: int, plan: list[str], about: int | str) -> None:
         first, *rest = (self._codec.ids.get(token, -1) for token in plan)
@@ -139,35 +141,45 @@ class Bounds:
 
     def mask(self, label_first: bool, end: int) -> torch.Tensor:
         """`end` is the token that ends an answer whose label came first."""
-        mask = self._base.clone()
+        mask = np.empty_like(self._base)
         for n, marks in enumerate(self._marks):
             if self._forced[n]:
-                mask[n] = -torch.inf
+                mask[n] = -np.inf
                 mask[n, self._forced[n][0]] = 0.0
                 continue
+            mask[n] = self._row(n)
+            mask[n, list(self._told[n])] = -np.inf
             if self._ended[n] and not self._planning[n]:
                 mask[n, self._sep if marks < SECTION_MARKS else end if label_first else self._label] = 0.0
-            if self._plans[n] and not self._open[n] and not self._planning[n]:
-                mask[n, list(self._plans[n])] = -torch.inf  # in the middle of a sentence
-            mask[n, list(self._told[n])] = -torch.inf
-            if self._table:
-                self._inside(mask[n], n, observing=marks == 0)
-        return mask
+        return torch.from_numpy(mask)
 
-    def _inside(self, row: torch.Tensor, n: int, observing: bool) -> None:
+    def _row(self, n: int) -> np.ndarray:
+        """What may come in the sentence that is being written. It changes with the sentence, not with each token."""
+        about, beginning = self._about[n], self._open[n] or self._planning[n]
+        key = (n, beginning, self._marks[n] == 0, about and (frozenset(about.numbers), frozenset(about.regions)))
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = self._base[n].copy()
+            if not beginning:
+                row[list(self._plans[n])] = -np.inf  # in the middle of a sentence
+            if self._table:
+                self._inside(row, n, observing=self._marks[n] == 0)
+        return row
+
+    def _inside(self, row: np.ndarray, n: int, observing: bool) -> None:
         """What the plan of the sentence leaves open."""
         about, e, ids, words = self._about[n], self._evidence[n], self._codec.ids, self._words
         numbers = about.numbers if about else set()
         codes = {str(number) for number in {*numbers, *(au.number for au in e.eased)}}
         row[
             [t for t, found in words.codes.items() if not all(any(c.startswith(f) for c in codes) for f in found)]
-        ] = -torch.inf
+        ] = -np.inf
         for au in e.aus:
             if au.number not in numbers:
-                row[[ids[s] for s in (f"<n{au.number}>", f"<l{au.number}>") if s in ids]] = -torch.inf
+                row[[ids[s] for s in (f"<n{au.number}>", f"<l{au.number}>") if s in ids]] = -np.inf
         for motion in e.motion:
             if about is None or motion.region not in about.regions:
-                row[ids[f"<m:{motion.region}>"]] = -torch.inf
+                row[ids[f"<m:{motion.region}>"]] = -np.inf
         if about is None:
             return
         aus = [au for au in e.aus if au.number in numbers]
@@ -177,12 +189,12 @@ class Bounds:
         }
         for side in ("left", "right"):
             if side not in sides and not any(region in ("chin", "lip_upper", "lip_lower") for region in about.regions):
-                row[words.sides[side]] = -torch.inf
+                row[words.sides[side]] = -np.inf
         if observing:
             letters = {au.letter for au in aus}
             for letter, tokens in words.strengths.items():
                 if letter not in letters:
-                    row[tokens] = -torch.inf
+                    row[tokens] = -np.inf
             open_ = {part for number in numbers for part in _parts_of(number)}
             open_ |= {
                 part
@@ -192,7 +204,7 @@ class Bounds:
             }
             for part, tokens in words.parts.items():
                 if part not in open_:
-                    row[tokens] = -torch.inf
+                    row[tokens] = -np.inf
 
     def take(self, tokens: list[int]) -> None:
         for n, token in enumerate(tokens):

@@ -1,6 +1,6 @@
 """Several drafts of each text in one batch, and the one that says nothing unmeasured.
 
-A small model is cheap to ask and errs at random, so `draw` has each text written `candidates` times at once and keeps the
+A small model is cheap to ask and errs at random, so `draw` has each text written a few times at once and keeps the
 first that verify.py finds no fault in, else the one with the fewest. What is kept is still judged by attempts.py; nothing
 is repaired. The first candidate is reported apart: it is what the model says unaided (`streamfer evaluate expllm`).
 """
@@ -21,8 +21,8 @@ from streamfer.expllm.text import parse_cot
 from streamfer.expllm.verify import check
 from streamfer.records import ChainOfThought
 
-CANDIDATES = 4
-TEMPERATURES = (0.6, 0.4, 0.2)
+CANDIDATES = (2, 4, 6)
+TEMPERATURES = (0.6, 0.4, 0.3)
 """Of the first, second and later attempts. A model of this size does not read advice: it draws again, more carefully."""
 
 
@@ -43,9 +43,10 @@ class Drawn:
 
 def draw(
     net: ExpLLM, codec: Codec, evidence: Sequence[Evidence], looks: Looks | None, names: Sequence[str], turn: int,
-    *, candidates: int = CANDIDATES, how: How | None = None,
+    *, how: How | None = None,
 ) -> list[list[Drawn]]:  # fmt: skip
     """All candidates for each evidence table; `names` and `turn` (0, 1 ...) decide what is drawn."""
+    candidates = CANDIDATES[min(turn, len(CANDIDATES) - 1)]
     rows = [n for n in range(len(evidence)) for _ in range(candidates)]
     seeds = [f"{names[n]}/{turn}/{place % candidates}" for place, n in enumerate(rows)]
     how = replace(how or How(), temperature=TEMPERATURES[min(turn, len(TEMPERATURES) - 1)])
