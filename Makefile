@@ -25,7 +25,7 @@ $(VENV)/bin/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt | system
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,expllm]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt | system

@@ -127,13 +127,14 @@ class Queue(Section):
 
 class Explain(Section):
     backend: Literal["auto", "nano", "composer", "openai", "transformers", "none"] = Field(
-        "composer", description="who writes the chain of thought; auto: nano where its packages are, else the composer"
+        "auto", description="who writes the chain of thought; auto: nano where its packages are, else the composer"
     )
     model: str | None = Field(
         None, description="nano: folder of another ExpLLM; openai: the model's name at the server; transformers: folder of a model"
     )
     adapter: str | None = Field(None, description="transformers: folder of a LoRA adapter (peft) for the model")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="nano, transformers: where the model runs")
+    threads: int = Field(1, ge=1, description="nano: CPU threads; more only help on a machine that does nothing else")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
         "auto", description="transformers: number format of the weights; auto takes the best that the device has"
     )

@@ -45,6 +45,8 @@ class Nano:
         device = "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
         if settings.device == "cuda" and device == "cpu":
             raise ModelMissing("explain.device is cuda, but this torch finds no CUDA: set it to auto or cpu")
+        # threads of one operator wait for each other at every layer: beside a busy pipeline two are ten times slower than one
+        torch.set_num_threads(settings.threads)
         self._net, tokenizer, facts = load(folder, device)
         self._codec = Codec(tokenizer, image_tokens(self._net.size.projector))
         self._device = device
