@@ -61,6 +61,23 @@ def test_a_reading_of_the_whole_face_that_nobody_made_is_a_fault() -> None:
     assert check(replace(cot, interpretation="The expression model agrees (happiness 0.80)."), read) == []
 
 
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ("Against this stands the whole face, happiness 0.80 in the expression model.", "speak against happiness"),
+        ("AU12 is out of place in happiness.", "listed for it"),
+        ("AU6 pulls the other way, towards happiness; it is weaker than AU12.", "named as the other label"),
+        ("AU12 is out of place in anger; it is weaker than AU12.", "compared with itself"),
+        ("The expression model reads the whole face likewise, as happiness 0.80.", ""),
+    ],
+    ids=["whole-face", "own-sign", "own-label", "itself", "fine"],
+)
+def test_an_interpretation_that_contradicts_itself_is_a_fault(said: str, fault: str) -> None:
+    found = replace(Evidence.of(event("6 12:2", "macro"), FLOOR), expressed=Expressed((1.0, *[0.0] * 7), (0.2, 0.8, *[0.0] * 6), "m"))
+    faults = check(replace(compose(found), interpretation=said), found)
+    assert (faults == []) if not fault else any(fault in one for one in faults)
+
+
 @settings(max_examples=300, deadline=None)
 @given(EVENTS)
 def test_every_action_unit_above_the_floor_is_told(e: Event) -> None:

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from streamfer.expllm.claims import Claim, MotionClaim, extract, extract_motion
 from streamfer.expllm.evidence import AUEvidence, Evidence, split_region
-from streamfer.expllm.rules import Verdict, judge
+from streamfer.expllm.rules import Verdict, judge, speaks_for
 from streamfer.expllm.text import labels_in
 from streamfer.records import LABELS, ChainOfThought, Label
 
@@ -43,6 +43,7 @@ def check(cot: ChainOfThought, evidence: Evidence) -> list[str]:
     faults += [fault for motion in extract_motion(text) if (fault := _motion(motion, evidence))]
     faults += _times(text, evidence)
     faults += _whole_face(text, evidence)
+    faults += _contradictions(cot, evidence)
     faults += _overclaims(text)
     faults += _label(cot, claims, evidence)
     return list(dict.fromkeys(faults))
@@ -128,6 +129,33 @@ def _whole_face(text: str, evidence: Evidence) -> list[str]:
         known = [row[LABELS.index(label)] for row in (evidence.expressed.onset, evidence.expressed.apex)]
         if not any(abs(float(said) - value) <= 0.0051 for value in known):
             faults.append(f"'{label} {said}' is not what the expression model gave")
+    return faults
+
+
+_OTHERWISE = re.compile(r"sees the whole face otherwise|against this stands the whole face|actions measured say otherwise", re.I)
+_ALIKE = re.compile(r"whole face, agrees|fits that:|points the same way \(|reads the whole face likewise", re.I)
+_OUT_OF_PLACE = re.compile(r"((?:AU\d+(?:, | and )?)+) (?:is|are) out of place in ([a-z]+)")
+_ELSEWHERE = re.compile(r"(?:towards|suited to|nearer to) ([^.;]+)")
+_WEAKER = re.compile(r"\b(AU\d+)\b[^.;]*; (?:it is|they are) weaker than \1\b")
+
+
+def _contradictions(cot: ChainOfThought, evidence: Evidence) -> list[str]:
+    """What an interpretation says for or against its own label, where that can be checked."""
+    text, faults = cot.interpretation, []
+    if evidence.expressed is not None:
+        read = evidence.expressed.best[0]
+        if _OTHERWISE.search(text) and read == cot.label:
+            faults.append(f"the whole face is said to speak against {cot.label} but was read as {read}")
+        if _ALIKE.search(text) and read != cot.label:
+            faults.append(f"the whole face is said to agree with {cot.label} but was read as {read}")
+    for codes, label in _OUT_OF_PLACE.findall(text):
+        for number in map(int, re.findall(r"\d+", codes)):
+            au = evidence.get(number)
+            if label == cot.label and au is not None and speaks_for(au, cot.label, evidence.kind):
+                faults.append(f"AU{number} is said to be out of place in {label} but is listed for it")
+    if any(cot.label in labels_in(other) for other in _ELSEWHERE.findall(text)):
+        faults.append(f"{cot.label} is named as the other label that something speaks for")
+    faults += [f"{code} is compared with itself" for code in _WEAKER.findall(text)]
     return faults
 
 
