@@ -128,13 +128,13 @@ def score(outcome: Outcome, name: str) -> Report:
         pairs = [(t.case, *pick(t)) for t in told]
         add(group, "valid format", [float(cot is not None) for _, cot, _ in pairs])
         add(group, "passes verification", [float(cot is not None and not faults) for _, cot, faults in pairs])
-        add(group, "claim precision", [_precision(cot, case) for case, cot, _ in pairs])
-        add(group, "claim recall", [_recall(cot, case) for case, cot, _ in pairs])
+        add(group, "claim precision", [precision(cot, case) for case, cot, _ in pairs])
+        add(group, "claim recall", [recall(cot, case) for case, cot, _ in pairs])
         add(group, "faults a text", [float(len(faults)) for _, cot, faults in pairs if cot is not None])
-        add(group, "label = label of the description", [_agrees(cot, case) for case, cot, _ in pairs])
+        add(group, "label = label of the description", [agrees(cot, case) for case, cot, _ in pairs])
     accepted = [t for t in told if t.kept is not None and not t.kept_faults]
     add("accepted", "faults a text", [float(len(t.kept_faults)) for t in accepted])
-    add("accepted", "label = label of the description", [_agrees(t.kept, t.case) for t in accepted])
+    add("accepted", "label = label of the description", [agrees(t.kept, t.case) for t in accepted])
     add("accepted", "label = Des2Exp's", [float(reader.label(t.kept) == t.kept.label) for t in accepted if t.kept])
     add("accepted", "attempts", [float(t.attempts) for t in accepted])
     _label_rows(outcome, add)
@@ -201,19 +201,19 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
     return bootstrap.percentiles(draws @ values / draws.sum(axis=1))
 
 
-def _precision(cot: ChainOfThought | None, case: Case) -> float:
+def precision(cot: ChainOfThought | None, case: Case) -> float:
     share = None if cot is None else supported_share(cot, case.evidence)
     return float("nan") if share is None else share
 
 
-def _recall(cot: ChainOfThought | None, case: Case) -> float:
+def recall(cot: ChainOfThought | None, case: Case) -> float:
     if cot is None or not case.evidence.numbers:
         return float("nan")
     told = described(extract(f"{cot.observations}\n{cot.interpretation}\n{cot.conclusion}"), case.evidence).numbers
     return len(told & case.evidence.numbers) / len(case.evidence.numbers)
 
 
-def _agrees(cot: ChainOfThought | None, case: Case) -> float:
+def agrees(cot: ChainOfThought | None, case: Case) -> float:
     """Is the label that of a reader by rules, who has the text alone (verify.label_from_description)?"""
     return float("nan") if cot is None else float(label_from_description(cot, case.evidence) == cot.label)
 

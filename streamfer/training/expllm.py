@@ -5,8 +5,8 @@
 Three parts of one run, each a number of steps: `language` (text and evidence table, no pictures; a model that starts from
 a checkpoint skips it), `projector` (pictures too, the language model frozen), `all` (everything; for large models LoRA).
 ExpLLM's mix of label and description turns is `label_turns`; FEALLM's families and the orders (label last or first) and
-inputs (without the evidence table) that the ablations ask for are drawn with the shares below, so that one model can be
-asked for each.
+inputs (without the evidence table, without pictures) that the ablations ask for are drawn with the shares below, so that
+one model can be asked for each.
 
 `out/checkpoint.pt` is replaced atomically every `save_s`; a killed run goes on with the same batches. `out/log.jsonl`
 has a line a report: loss of the text, loss of the label, tokens a second. bfloat16 on CUDA, fp32 on the CPU.
@@ -59,6 +59,7 @@ class ExpLLMTraining:
     families: tuple[float, float, float] = (0.8, 0.1, 0.1)  # reasoning, action units, expression
     label_first: float = 0.1
     no_table: float = 0.05
+    no_pictures: float = 0.0
     start: Path | None = None  # folder of a run whose weights are taken over where they fit
     seed: int = 1
     threads: int = 0  # 0: all cores
@@ -279,6 +280,9 @@ class Run:
         rows = torch.tensor([self.data.rows[n] for n in picked])
         looks = all_looks.take(rows.clamp(min=0))
         looks.seen = looks.seen * (rows >= 0)
+        if self.config.no_pictures:  # drawn apart: hiding pictures changes nothing else of a batch
+            drawn = np.random.default_rng([self.config.seed, self.step, 1]).random(len(picked))
+            looks.seen = looks.seen * torch.from_numpy(drawn >= self.config.no_pictures)
         return looks.to(self.device)
 
     # ------------------------------------------------------------------------------ checkpoints
@@ -300,7 +304,9 @@ class Run:
                 self.begin_from(self.config.start)
             return
         state = torch.load(self.path, map_location=self.device, weights_only=True)
-        changed = [k for k, v in settings(self.config).items() if state["config"].get(k) != v]
+        # what an older file does not have is as by default
+        was = settings(ExpLLMTraining(self.config.out, ())) | state["config"]
+        changed = [k for k, v in settings(self.config).items() if was[k] != v]
         if changed:
             raise UsageError(
                 f"{self.path} was trained with other settings ({', '.join(changed)}): give another folder with -o"
