@@ -248,7 +248,7 @@ def cell_of(value: tuple[float, float, float], sign: str = "") -> str:
     return f"{mean:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})" if sign else f"{mean:.3f} ({low:.3f}-{high:.3f})"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("--start", type=Path, required=True)
@@ -263,7 +263,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    args = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     settings = {
         "data": [path.name for path in args.data], "start": args.start.name, "valid": args.valid.name, "steps": args.steps,
