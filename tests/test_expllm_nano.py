@@ -184,7 +184,7 @@ def test_the_cache_and_the_padding_change_nothing(codec) -> None:
         with torch.no_grad():
             for _ in range(23):
                 row = torch.tensor([[*ids, *answer]])
-                logits = lm(row, torch.ones_like(row), one)[:, -1] + bounds.mask(False, codec.eos)
+                logits = lm(row, torch.ones_like(row), one)[:, -1] + torch.from_numpy(bounds.mask(False, codec.eos))
                 token = int(logits.argmax())
                 bounds.take([token])
                 answer.append(token)

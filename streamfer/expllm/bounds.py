@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-import torch
 
 from streamfer.expllm.encoding import LABEL, PLAN_TOKENS, SEP, Codec, motion_plans, plan_of
 from streamfer.expllm.evidence import Evidence
@@ -139,7 +138,7 @@ class Bounds:
             self._plans[n][first] = (rest, about)
             self._base[n, first] = 0.0
 
-    def mask(self, label_first: bool, end: int) -> torch.Tensor:
+    def mask(self, label_first: bool, end: int) -> np.ndarray:
         """`end` is the token that ends an answer whose label came first."""
         mask = np.empty_like(self._base)
         for n, marks in enumerate(self._marks):
@@ -151,7 +150,7 @@ class Bounds:
             mask[n, list(self._told[n])] = -np.inf
             if self._ended[n] and not self._planning[n]:
                 mask[n, self._sep if marks < SECTION_MARKS else end if label_first else self._label] = 0.0
-        return torch.from_numpy(mask)
+        return mask
 
     def _row(self, n: int) -> np.ndarray:
         """What may come in the sentence that is being written. It changes with the sentence, not with each token."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import torch
+from typing import Any
 
 from streamfer.errors import ParseError
 from streamfer.expllm.encoding import Codec
 from streamfer.expllm.evidence import Evidence
-from streamfer.expllm.generate import How, Written, write
-from streamfer.expllm.model import ExpLLM, Looks
+from streamfer.expllm.generate import How, LanguageModel, Written, write
 from streamfer.expllm.text import parse_cot
 from streamfer.expllm.verify import check
 from streamfer.records import ChainOfThought
@@ -42,7 +40,7 @@ class Drawn:
 
 
 def draw(
-    net: ExpLLM, codec: Codec, evidence: Sequence[Evidence], looks: Looks | None, names: Sequence[str], turn: int,
+    net: LanguageModel, codec: Codec, evidence: Sequence[Evidence], looks: Any, names: Sequence[str], turn: int,
     *, how: How | None = None,
 ) -> list[list[Drawn]]:  # fmt: skip
     """All candidates for each evidence table; `names` and `turn` (0, 1 ...) decide what is drawn."""
@@ -50,7 +48,7 @@ def draw(
     rows = [n for n in range(len(evidence)) for _ in range(candidates)]
     seeds = [f"{names[n]}/{turn}/{place % candidates}" for place, n in enumerate(rows)]
     how = replace(how or How(), temperature=TEMPERATURES[min(turn, len(TEMPERATURES) - 1)])
-    seen = None if looks is None else looks.take(torch.tensor(rows))
+    seen = None if looks is None else looks.take(rows)
     written = write(net, codec, [evidence[n] for n in rows], seen, seeds, how)
     drawn = [_read(codec, one, evidence[n]) for one, n in zip(written, rows, strict=True)]
     return [drawn[n * candidates : (n + 1) * candidates] for n in range(len(evidence))]

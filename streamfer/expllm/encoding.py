@@ -27,6 +27,7 @@ from streamfer.expllm.engine import Family, Sample
 from streamfer.expllm.evidence import AUEvidence, Evidence, Support
 from streamfer.expllm.slots import REGIONS, SLOTS, delexicalise, fill
 from streamfer.expllm.text import SECTIONS
+from streamfer.expllm.vocabulary import Tokens
 from streamfer.records import LABELS, Label
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class Encoding:
 class Codec:
     """A tokenizer with the layout of the sequences. `images` is the number of image positions V."""
 
-    def __init__(self, tokenizer: Tokenizer, images: int) -> None:
+    def __init__(self, tokenizer: Tokens, images: int) -> None:
         self.tokenizer, self.images = tokenizer, images
         self.ids = {token: self._id(token) for token in SPECIALS}
         self.labels = [self.ids[token] for token in LABEL_TOKENS]
@@ -177,7 +178,12 @@ class Codec:
         return int(self.tokenizer.get_vocab_size())
 
     def words(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        encode = getattr(self.tokenizer, "encode", None)
+        if encode is None:
+            raise TypeError(
+                "this codec has a vocabulary only: encoding texts needs a tokenizer of the package tokenizers"
+            )
+        return list(encode(text, add_special_tokens=False).ids)
 
     def planned(self, text: str, evidence: Evidence) -> list[int]:
         return self.words(with_plans(delexicalise(text, evidence), evidence))

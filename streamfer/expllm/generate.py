@@ -1,10 +1,10 @@
 """Writing with ExpLLM: prompts of a batch in, texts and label probabilities out, the chain of thought before its label.
 
-One prefill of the left-padded prompts, then one token for every text a turn, over a static key-value cache that is
-allocated once. Sampling noise (Gumbel) comes from a generator for each text, seeded by its event and attempt: a text does
-not depend on who shares its batch. What may come next is bounded by the format and the evidence table (bounds.py). The label is
-chosen last, from the eight of the closed list, by the probabilities of their tokens, which are returned. With `label_first`
-it is chosen before the first word, the order of ExpLLM's released code.
+One prefill of the padded prompts, then one token for every text a turn, over a static key-value cache that is allocated
+once (decoder.py without torch, batches.py with it). Sampling noise (Gumbel) comes from a generator for each text, seeded by
+its event and attempt: a text does not depend on who shares its batch. What may come next is bounded by the format and the
+evidence table (bounds.py). The label is chosen last, from the eight of the closed list, by the probabilities of their tokens,
+which are returned. With `label_first` it is chosen before the first word, the order of ExpLLM's released code.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from streamfer.expllm.bounds import Bounds
 from streamfer.expllm.encoding import LABEL, TASKS, Codec
 from streamfer.expllm.evidence import Evidence
-from streamfer.expllm.model import ExpLLM, Looks
 from streamfer.records import LABELS
 
 MOST_TOKENS = 320
 """Longest answer; the engine's longest has about 260. A text that gets there is cut, and then fails to parse."""
+
+MOST_LIKELY = 64
+"""Tokens among which is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,38 +45,40 @@ class How:
     most_tokens: int = MOST_TOKENS
 
 
-@torch.inference_mode()
+class State(Protocol):
+    """Texts on their way. `logits` (N, vocabulary) float32 of what comes next."""
+
+    logits: np.ndarray
+
+    def step(self, tokens: list[int]) -> np.ndarray:
+        """One more token of each text -> the new logits."""
+        ...
+
+
+class LanguageModel(Protocol):
+    """What can write: `decoder.Decoder`, or torch's `model.ExpLLM`. `looks` are each one's own."""
+
+    @property
+    def positions(self) -> int: ...
+
+    def begin(self, prompts: list[list[int]], looks: Any, room: int) -> State: ...
+
+
 def write(
-    model: ExpLLM,
-    codec: Codec,
-    evidence: Sequence[Evidence],
-    looks: Looks | None,
-    seeds: Sequence[str],
-    how: How = How(),
+    model: LanguageModel, codec: Codec, evidence: Sequence[Evidence], looks: Any, seeds: Sequence[str], how: How = How()
 ) -> list[Written]:
     """One chain of thought for each evidence table. `seeds` decide the sampling, one for each."""
-    from transformers import StaticCache
-
-    device = next(model.parameters()).device
     prompts = [codec.prompt(e, TASKS["reasoning"], table=how.table, label_first=how.label_first) for e in evidence]
     count, longest = len(prompts), max(map(len, prompts))
-    if longest + how.most_tokens > model.size.positions:
-        raise ValueError(f"a prompt of {longest} tokens leaves no room for {how.most_tokens} in {model.size.positions}")
-    ids = torch.full((count, longest), codec.pad)
-    for n, prompt in enumerate(prompts):
-        ids[n, longest - len(prompt) :] = torch.tensor(prompt)
-    room = longest + how.most_tokens
-    attention = torch.zeros(count, room, dtype=torch.long)
-    attention[:, :longest] = ids != codec.pad
-    positions = (attention[:, :longest].cumsum(1) - 1).clamp(min=0)
-    cache = StaticCache(config=model.lm.config, max_cache_len=room)
+    if longest + how.most_tokens > model.positions:
+        raise ValueError(f"a prompt of {longest} tokens leaves no room for {how.most_tokens} in {model.positions}")
     bounds = Bounds(codec, evidence, how.table)
     noise = [np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")) for seed in seeds]
     answers: list[list[int]] = [[] for _ in prompts]
     labels: list[dict[str, float] | None] = [None] * count
-    state = _State(model, codec, cache, attention.to(device), positions.to(device))
+    state = model.begin(prompts, looks, longest + how.most_tokens)
 
-    logits = state.prefill(ids.to(device), looks)
+    logits = state.logits
     if how.label_first:
         token = [codec.ids[LABEL]] * count
         for answer in answers:
@@ -88,7 +91,7 @@ def write(
     going = [True] * count
     end = codec.eos if how.label_first else codec.ids[LABEL]
     for _ in range(how.most_tokens - (2 if how.label_first else 0) - 1):
-        picked = _sample(logits + bounds.mask(how.label_first, codec.eos).to(device), how, noise)
+        picked = _sample(logits + bounds.mask(how.label_first, codec.eos), how, noise)
         token = [one if on else codec.pad for one, on in zip(picked, going, strict=True)]
         bounds.take(token)
         for n, one in enumerate(token):
@@ -106,54 +109,32 @@ def write(
     return [Written(tuple(answer), label) for answer, label in zip(answers, labels, strict=True)]
 
 
-class _State:
-    """The language model with its cache: which position comes next."""
-
-    def __init__(
-        self, model: ExpLLM, codec: Codec, cache: Any, attention: torch.Tensor, positions: torch.Tensor
-    ) -> None:
-        self._model, self._codec, self._cache = model, codec, cache
-        self._attention, self._positions = attention, positions
-        self._at = positions.shape[1]
-
-    def prefill(self, ids: torch.Tensor, looks: Looks | None) -> torch.Tensor:
-        looks = looks if looks is not None else Looks.none(len(ids), self._model.size).to(ids.device)
-        embedded = self._model.embed(ids, looks)
-        return self._run(embedded, self._positions)
-
-    def step(self, tokens: list[int]) -> torch.Tensor:
-        ids = torch.tensor(tokens, device=self._attention.device)[:, None]
-        self._attention[:, self._at] = 1
-        self._positions = self._positions[:, -1:] + 1
-        self._at += 1
-        return self._run(self._model.embed(ids, None), self._positions)
-
-    def _run(self, embedded: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        out = self._model.lm(
-            inputs_embeds=embedded, attention_mask=self._attention[:, : self._at], position_ids=positions,
-            past_key_values=self._cache, use_cache=True, logits_to_keep=1,
-        )  # fmt: skip
-        return out.logits[:, -1].float()
-
-
-def _sample(logits: torch.Tensor, how: How, noise: list[np.random.Generator]) -> list[int]:
+def _sample(logits: np.ndarray, how: How, noise: list[np.random.Generator]) -> list[int]:
     """One token of each row: the likeliest at temperature 0, else drawn from the smallest set with `top_p` of it."""
     if how.temperature <= 0:
-        return [int(n) for n in logits.argmax(dim=1)]
-    values, order = torch.topk(logits / how.temperature, 64, dim=1)
-    chances = values.softmax(dim=1)
-    kept = (chances.cumsum(dim=1) - chances) < how.top_p
-    gumbel = torch.from_numpy(np.stack([one.gumbel(size=64) for one in noise])).to(values)
-    best = (values + gumbel).masked_fill(~kept, -torch.inf).argmax(dim=1)
-    return [int(n) for n in order.gather(1, best[:, None])[:, 0]]
+        return [int(n) for n in logits.argmax(axis=1)]
+    some = np.argpartition(logits, -MOST_LIKELY, axis=1)[:, -MOST_LIKELY:]
+    some.sort(axis=1)  # of two equal logits the lower token comes first, however they were found
+    order = np.take_along_axis(some, np.argsort(-np.take_along_axis(logits, some, 1), axis=1, kind="stable"), 1)
+    values = np.take_along_axis(logits, order, 1) / np.float32(how.temperature)
+    chances = _softmax(values)
+    kept = (chances.cumsum(axis=1) - chances) < how.top_p
+    gumbel = np.stack([one.gumbel(size=MOST_LIKELY) for one in noise]).astype(np.float32)
+    best = np.where(kept, values + gumbel, -np.inf).argmax(axis=1)
+    return [int(n) for n in order[np.arange(len(order)), best]]
+
+
+def _softmax(values: np.ndarray) -> np.ndarray:
+    raised = np.exp(values - values.max(axis=-1, keepdims=True))
+    return raised / raised.sum(axis=-1, keepdims=True)
 
 
 def _choose_labels(
-    logits: torch.Tensor, codec: Codec, labels: list[dict[str, float] | None], rows: Sequence[int] | range
+    logits: np.ndarray, codec: Codec, labels: list[dict[str, float] | None], rows: Sequence[int] | range
 ) -> list[int]:
     chosen = []
     for n in rows:
-        chances = logits[n, codec.labels].softmax(dim=0).tolist()
+        chances = _softmax(logits[n, codec.labels]).tolist()
         labels[n] = {label: round(chance, 4) for label, chance in zip(LABELS, chances, strict=True)}
         chosen.append(codec.labels[int(np.argmax(chances))])
     return chosen

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from streamfer.action_units.model import AUModel, Encoded
-from streamfer.expllm.model import CELLS, EARLY, REGIONS, Looks, ModelSize
+from streamfer.expllm.looks import CELLS, EARLY, REGIONS, ArrayLooks, Channels, pooled
 from streamfer.faces.align import align, transform
 from streamfer.screening.flow import REGION_POINTS
+
+if TYPE_CHECKING:
+    from streamfer.expllm.model import Looks, ModelSize
 
 _SIDED = ("brow_inner", "brow_outer", "lid_upper", "lid_lower", "nose_wing", "cheek", "mouth_corner")
 LOCAL: tuple[tuple[int, ...], ...] = (
@@ -30,25 +33,25 @@ LOCAL: tuple[tuple[int, ...], ...] = (
 assert len(LOCAL) == REGIONS
 
 
-def looks_of(apex: Encoded, onset: Encoded | None, points: np.ndarray) -> Looks:
+def array_looks(apex: Encoded, onset: Encoded | None, points: np.ndarray) -> ArrayLooks:
     """Of N faces. `points` (N, 16, 2): the local regions of the apex, -1 to 1 over the crop (`local_points`)."""
-
-    def cells(features: np.ndarray) -> torch.Tensor:
-        return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(np.asarray(features, np.float32)), CELLS)
-
-    def shallow(early: np.ndarray) -> torch.Tensor:
-        return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(np.asarray(early, np.float32)), EARLY)
-
-    early = shallow(apex.early)
-    return Looks(
-        apex=cells(apex.features),
-        change=cells(apex.features) - cells(onset.features) if onset else torch.zeros_like(cells(apex.features)),
-        embedding=torch.from_numpy(apex.embedding),
+    cells, early = pooled(apex.features, CELLS), pooled(apex.early, EARLY)
+    return ArrayLooks(
+        apex=cells,
+        change=cells - pooled(onset.features, CELLS) if onset else np.zeros_like(cells),
+        embedding=np.asarray(apex.embedding, np.float32),
         early=early,
-        early_change=early - shallow(onset.early) if onset else torch.zeros_like(early),
-        points=torch.from_numpy(np.asarray(points, np.float32)),
-        seen=torch.ones(len(early)),
+        early_change=early - pooled(onset.early, EARLY) if onset else np.zeros_like(early),
+        points=np.asarray(points, np.float32),
+        seen=np.ones(len(early), np.float32),
     )
+
+
+def looks_of(apex: Encoded, onset: Encoded | None, points: np.ndarray) -> Looks:
+    """The same as tensors, for training."""
+    from streamfer.expllm.model import Looks
+
+    return Looks.of(array_looks(apex, onset, points))
 
 
 def local_points(landmarks: np.ndarray, crop_px: int) -> np.ndarray:
@@ -60,33 +63,39 @@ def local_points(landmarks: np.ndarray, crop_px: int) -> np.ndarray:
 class Encoder:
     """The vision encoder with a face finder of its own. Not thread-safe."""
 
-    def __init__(self, model: AUModel, size: ModelSize) -> None:
+    def __init__(self, model: AUModel, size: Channels | ModelSize) -> None:
         from streamfer.config import Faces
         from streamfer.faces.landmarks import FaceMesh
 
-        self.model, self.size = model, size
+        self.model, self.size = model, Channels(size.features, size.early, size.embedding)
         self.unseen = 0
         self._finder = FaceMesh(Faces(max_faces=1))
         self._frames = 0
 
     @classmethod
-    def load(cls, path: str | Path, size: ModelSize, threads: int = 1) -> Encoder:
+    def load(cls, path: str | Path, size: Channels | ModelSize, threads: int = 1) -> Encoder:
         return cls(AUModel.load(path, device="cpu", threads=threads), size)
 
     def close(self) -> None:
         self._finder.close()
 
-    def look(self, images: Sequence[Mapping[str, np.ndarray]]) -> Looks:
+    def see(self, images: Sequence[Mapping[str, np.ndarray]]) -> ArrayLooks:
         """What is seen of each job's `onset` and `apex` picture, (H, W, 3) uint8 RGB."""
-        return Looks.joined([self._one(pictures) for pictures in images])
+        return ArrayLooks.joined([self._one(pictures) for pictures in images])
 
-    def _one(self, pictures: Mapping[str, np.ndarray]) -> Looks:
+    def look(self, images: Sequence[Mapping[str, np.ndarray]]) -> Looks:
+        """The same as tensors."""
+        from streamfer.expllm.model import Looks
+
+        return Looks.of(self.see(images))
+
+    def _one(self, pictures: Mapping[str, np.ndarray]) -> ArrayLooks:
         apex = self._face(pictures.get("apex"))
         if apex is None:
             self.unseen += 1
-            return Looks.none(1, self.size)
+            return ArrayLooks.none(1, self.size)
         onset = self._face(pictures.get("onset"))
-        return looks_of(apex[0], onset[0] if onset else None, apex[1])
+        return array_looks(apex[0], onset[0] if onset else None, apex[1])
 
     def _face(self, picture: np.ndarray | None) -> tuple[Encoded, np.ndarray] | None:
         from streamfer.records import Frame

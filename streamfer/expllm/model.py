@@ -19,6 +19,7 @@ transformers (`LlamaConfig` for nano, a folder with a checkpoint for large ones)
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,16 +28,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from streamfer.expllm.graph import BASE, EPSILON, GRAPH, write_graph
+from streamfer.expllm.looks import CELLS, EARLY, PATCH, REGIONS, VIEWS, ArrayLooks, Channels, image_tokens
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-CELLS = 3
-"""Cells along a side of the map that the language model is shown."""
-EARLY = 7
-"""Cells along a side of the early map, pooled from 14."""
-VIEWS = 2  # apex, apex minus onset
-REGIONS = 16
-PATCH = 3
+    from streamfer.expllm.batches import TorchState
+
 PROJECTORS = ("mlp", "mpp")
 
 
@@ -76,7 +75,7 @@ class Looks:
     def __len__(self) -> int:
         return len(self.seen)
 
-    def take(self, rows: torch.Tensor) -> Looks:
+    def take(self, rows: torch.Tensor | list[int]) -> Looks:
         return Looks(*(getattr(self, name)[rows].float() for name in self.__slots__))
 
     def to(self, device: str | torch.device, dtype: torch.dtype = torch.float32) -> Looks:
@@ -93,13 +92,12 @@ class Looks:
         )
 
     @classmethod
+    def of(cls, looks: ArrayLooks) -> Looks:
+        return cls(*(torch.from_numpy(getattr(looks, name)) for name in cls.__slots__))
+
+    @classmethod
     def joined(cls, parts: list[Looks]) -> Looks:
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__slots__))
-
-
-def image_tokens(projector: str) -> int:
-    """Positions that a projector fills: the cells of both views and the embedding; `mpp` has its local token too."""
-    return VIEWS * CELLS * CELLS + 1 + (projector == "mpp")
 
 
 class Mlp(nn.Module):
@@ -178,6 +176,26 @@ class ExpLLM(nn.Module):
         self.projector: Mlp | MultiPerspective = Mlp(size) if size.projector == "mlp" else MultiPerspective(size)
         self.nothing = nn.Parameter(torch.randn(image_tokens(size.projector), size.width) * 0.02)
 
+    @property
+    def projector_kind(self) -> str:
+        return self.size.projector
+
+    @property
+    def channels(self) -> Channels:
+        """Of the encoder that it was trained with."""
+        return Channels(self.size.features, self.size.early, self.size.embedding)
+
+    @property
+    def positions(self) -> int:
+        """Of prompt and answer together."""
+        return self.size.positions
+
+    def begin(self, prompts: list[list[int]], looks: Looks | ArrayLooks | None, room: int) -> TorchState:
+        """Reads the prompts of a batch; `room` positions are kept for prompt and answer (generate.py)."""
+        from streamfer.expllm.batches import TorchState
+
+        return TorchState(self, prompts, looks, room)
+
     def embed(self, ids: torch.Tensor, looks: Looks | None) -> torch.Tensor:
         """(N, T) -> (N, T, width), with what was seen in the place of the <img> tokens."""
         embedded = self.lm.get_input_embeddings()(ids)
@@ -234,6 +252,23 @@ def save(
     (folder / "config.json").write_text(
         json.dumps({"size": asdict(model.size), **facts}, indent=1) + "\n", encoding="utf-8"
     )
+    (folder / GRAPH).unlink(missing_ok=True)  # it was for other weights
+    if dtype == torch.float16 and _is_plain(model) and importlib.util.find_spec("onnx") is not None:
+        write_graph(folder)  # so that it also runs without torch
+
+
+def _is_plain(model: ExpLLM) -> bool:
+    """Whether its language model is the decoder that graph.py writes."""
+    size, config = model.size, model.lm.config
+    wanted = {
+        "model_type": "llama",
+        "hidden_size": size.width,
+        "num_key_value_heads": size.heads,
+        "rms_norm_eps": EPSILON,
+    }
+    base = (getattr(config, "rope_parameters", None) or {}).get("rope_theta", BASE)
+    plain = all(getattr(config, name, None) == value for name, value in wanted.items()) and base == BASE
+    return plain and "model.layers.0.self_attn.q_proj.weight" in model.lm.state_dict()
 
 
 def load(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[ExpLLM, Any, dict[str, Any]]:

@@ -79,16 +79,11 @@ def load(name: str, settings: config.Explain) -> Backend:
 
 
 def _auto(settings: config.Explain) -> Backend:
-    """ExpLLM's own small model, or the composer where torch or transformers are not installed; says which."""
+    """ExpLLM's own small model, or the composer where onnxruntime is not installed; says which."""
     import importlib.util
 
-    missing = [
-        name
-        for name in ("torch", "transformers", "tokenizers", "safetensors")
-        if importlib.util.find_spec(name) is None
-    ]
-    if missing:
-        log.info("explanations by the composer: %s not installed (pip install 'streamfer[expllm]')", ", ".join(missing))
+    if importlib.util.find_spec("onnxruntime") is None:
+        log.info("explanations by the composer: onnxruntime is not installed (pip install 'streamfer[cpu]')")
         return _composer(settings)
     return _nano(settings)
 

@@ -8,53 +8,74 @@ again for what it refuses.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from streamfer.errors import ExtraMissing, ModelMissing
 from streamfer.expllm.attempts import Ask, Draft, explain
+from streamfer.expllm.graph import GRAPH
 from streamfer.records import Job, Result
 
 if TYPE_CHECKING:
     import numpy as np
 
     from streamfer.config import Explain
+    from streamfer.expllm.vocabulary import Tokens
 
 log = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parents[2] / "models" / "expllm-nano"
+NVIDIA = Path("/dev/nvidiactl")
+"""There where a GPU's driver is: asking torch takes seconds on machines that have none."""
 
 
 class Nano:
-    """A Backend. Not thread-safe; loading takes about two seconds."""
+    """A Backend. Not thread-safe.
+
+    On a CPU onnxruntime runs the model (decoder.py), which starts in a fraction of the time that torch takes to import.
+    torch is used on an accelerator, and for a folder without decoder.onnx.
+    """
 
     name = "nano"
     order: Literal["cot_first", "label_first", "none"] = "cot_first"
 
     def __init__(self, settings: Explain) -> None:
-        try:
-            import torch
-
-            from streamfer.expllm.encoding import Codec
-            from streamfer.expllm.look import Encoder
-            from streamfer.expllm.model import image_tokens, load
-        except ImportError as error:
-            raise ExtraMissing.of(error.name or "torch", "expllm", "explaining with ExpLLM") from None
         folder = Path(settings.model) if settings.model else BUNDLED
-        device = "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
-        if settings.device == "cuda" and device == "cpu":
-            raise ModelMissing("explain.device is cuda, but this torch finds no CUDA: set it to auto or cpu")
-        # threads of one operator wait for each other at every layer: beside a busy pipeline two are ten times slower than one
-        torch.set_num_threads(settings.threads)
-        self._net, tokenizer, facts = load(folder, device)
-        self._codec = Codec(tokenizer, image_tokens(self._net.size.projector))
-        self._device = device
-        self._encoder = Encoder.load(eye_of(folder, facts), self._net.size)
+        self._net, tokens, facts = self._load(folder, settings)
+        from streamfer.expllm.encoding import Codec
+        from streamfer.expllm.look import Encoder
+        from streamfer.expllm.looks import image_tokens
+
+        self._codec = Codec(tokens, image_tokens(self._net.projector_kind))
+        self._encoder = Encoder.load(eye_of(folder, facts), self._net.channels)
         self._floor, self._attempts = settings.floor, settings.attempts
         self.model = str(facts.get("name", folder.name))
         self.revision = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]
-        log.info("ExpLLM %s %s on %s, eye %s", self.model, self.revision, device, self._encoder.model.source)
+        log.info("ExpLLM %s %s by %s, eye %s", self.model, self.revision, self.runtime, self._encoder.model.source)
+
+    def _load(self, folder: Path, settings: Explain) -> tuple[Any, Tokens, dict[str, Any]]:
+        wanted = settings.device
+        accelerator = NVIDIA.exists() and importlib.util.find_spec("torch") is not None
+        if (folder / GRAPH).is_file() and (wanted == "cpu" or (wanted == "auto" and not accelerator)):
+            from streamfer.expllm.decoder import load as load_decoder
+
+            self.runtime = "onnxruntime on cpu"
+            return load_decoder(folder, settings.threads)
+        try:
+            import torch
+
+            from streamfer.expllm.model import load
+        except ImportError as error:
+            raise ExtraMissing.of(error.name or "torch", "expllm", "explaining with ExpLLM") from None
+        device = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+        if wanted == "cuda" and device == "cpu":
+            raise ModelMissing("explain.device is cuda, but this torch finds no CUDA: set it to auto or cpu")
+        # threads of one operator wait for each other at every layer: beside a busy pipeline two are ten times slower than one
+        torch.set_num_threads(settings.threads)
+        self.runtime = f"torch on {device}"
+        return load(folder, device)
 
     def explain(self, jobs: list[Job], images: list[dict[str, np.ndarray]]) -> list[Result]:
         self._tries: dict[str, int] = {}
@@ -68,7 +89,7 @@ class Nano:
         from streamfer.expllm.drafting import best, draw
 
         turn = max(self._tries.get(ask.job.id, 0) for ask in asks)
-        looks = self._encoder.look([ask.images for ask in asks]).to(self._device)
+        looks = self._encoder.see([ask.images for ask in asks])
         evidence = [ask.evidence for ask in asks]
         drafts = []
         for ask, drawn in zip(
