@@ -5,6 +5,8 @@
     --data   cot.jsonl of `streamfer cot build`, repeatable; each sample should have a picture
     --start  folder of a `train expllm` run on texts alone (`--language N --projector-steps 0 --all 0`)
     -o       folder: a run for each variant, and results.jsonl, one line a variant
+    --trained FOLDER  instead of --data, --start and --steps: nothing is trained; a model that is there writes without its
+             table, without pictures, with the label first. It was trained for all of that only in part
 
 Every variant begins with the same language model, has the same number of steps, and draws the same candidates with the same
 seed; which of them share a batch goes by length, so without the table it is partly others. An eighth of the steps trains
@@ -35,7 +37,7 @@ import torch
 from streamfer.errors import UsageError
 from streamfer.evaluation import bootstrap
 from streamfer.evaluation.explanations import Outcome, Told, agrees, precision, recall, run
-from streamfer.evaluation.explanations_data import cases_of
+from streamfer.evaluation.explanations_data import cases_of, loaded
 from streamfer.expllm.des2exp import Des2Exp
 from streamfer.expllm.encoding import Codec
 from streamfer.expllm.engine import Case
@@ -159,6 +161,14 @@ def none_of(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 6)
 
 
+def model_of(variant: Variant, args: argparse.Namespace) -> tuple[ExpLLM, Codec, dict[str, Any] | None]:
+    """The trained variant and its last losses; None for a model that was there."""
+    if args.trained is not None:
+        return *loaded(args.trained, args.threads)[:2], None
+    trained = train(training_of(variant, args))
+    return trained.model, trained.codec, last_losses(trained)
+
+
 def last_losses(run_: Run) -> dict[str, Any]:
     """The last line of the training's log."""
     lines = (run_.config.out / "log.jsonl").read_text(encoding="utf-8").splitlines()
@@ -234,7 +244,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         ("tokens_a_text", "tokens a text, all drafts", 0),
     ):
         rows.append([title, *(f"{results[n][key]:.{digits}f}" for n in names)])
-    for key in ("text", "label"):
+    for key in ("text", "label") if all(results[n]["losses"] for n in names) else ():
         rows.append([f"last loss of the {key}", *(f"{results[n]['losses'][key]:.3f}" for n in names)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -250,8 +260,9 @@ def cell_of(value: tuple[float, float, float], sign: str = "") -> str:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, action="append", required=True)
-    parser.add_argument("--start", type=Path, required=True)
+    parser.add_argument("--data", type=Path, action="append", default=[])
+    parser.add_argument("--start", type=Path)
+    parser.add_argument("--trained", type=Path)
     parser.add_argument("--valid", type=Path, required=True, help="FER+ as npz (images, votes), not in --data")
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--photos", type=int, default=150)
@@ -268,28 +279,34 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parser().parse_args(arguments)
+    if args.trained is None and not (args.data and args.start):
+        raise UsageError("give --data and --start, or --trained")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     settings = {
-        "data": [path.name for path in args.data], "start": args.start.name, "valid": args.valid.name, "steps": args.steps,
-        "photos": args.photos, "attempts": args.attempts, "batch": args.batch, "seed": args.seed, "encoder": args.encoder,
-    }  # fmt: skip
+        "data": [path.name for path in args.data], "start": args.start and args.start.name, "steps": args.steps,
+        "batch": args.batch, "seed": args.seed,
+    } if args.trained is None else {"trained": args.trained.name}  # fmt: skip
+    settings |= {"valid": args.valid.name, "photos": args.photos, "attempts": args.attempts, "encoder": args.encoder}
     path = args.out / RESULTS
     results = read_results(path, settings)
     wanted = [v for v in VARIANTS if v.name not in results and (args.only is None or v.name in args.only)]
+    if args.trained is not None:
+        projector = loaded(args.trained, args.threads)[0].size.projector
+        wanted = [v for v in wanted if v.projector == projector]
     cases: list[Case] = []
     looks: Looks | None = None
     for variant in wanted:
         logging.info("%s", variant.name)
-        trained = train(training_of(variant, args))
+        net, codec, losses = model_of(variant, args)
         if not cases:
             from streamfer.action_units.model import AUModel
 
             encoder = AUModel.load(args.encoder, device="cpu", threads=args.threads)
             cases, looks = cases_of((args.valid,), encoder, args.cache or args.out / "cache", args.photos)
-        outcome, line = measured(variant, trained.model, trained.codec, cases, looks, args.attempts)
+        outcome, line = measured(variant, net, codec, cases, looks, args.attempts)
         for t in outcome.told[:2]:
             logging.info("%s, %s: %s %s", variant.name, t.case.id, t.first, t.first_faults)
-        append(path, line | {"settings": settings, "losses": last_losses(trained)})
+        append(path, line | {"settings": settings, "losses": losses})
         results = read_results(path, settings)
     print(table(results))
 
