@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 
 from streamfer import config
+from streamfer.expllm.backends.nano import BUNDLED, Nano
 from streamfer.expllm.text import format_cot, parse_cot
 from streamfer.records import Event, Job
 from tests.expllm_events import event
-
-pytest.importorskip("torch")
-
-from streamfer.expllm.backends.nano import BUNDLED, Nano
 
 SAMPLE = Path(__file__).parents[1] / "samples/portrait.mp4"
 EVENTS = [
