@@ -150,6 +150,35 @@ def test_a_run_is_one_line_a_variant_and_is_not_done_twice(start, tmp_path, phot
         ablations.main([*arguments(start, tmp_path, *only), "--steps", "16"])
 
 
+def test_a_model_that_is_there_writes_without_its_inputs_and_is_not_trained(
+    start, tmp_path, photographs, monkeypatch, capsys
+) -> None:
+    run = training.train(
+        training.ExpLLMTraining(start / "text", (start / "cot.jsonl",), language=2, projector_steps=0, all=0, **TINY)
+    )
+    folder = training.export(run, tmp_path / "model", "perception")
+    monkeypatch.setattr(ablations, "train", lambda *_: pytest.fail("it was trained"))
+    given = [
+        "--trained",
+        str(folder),
+        "--valid",
+        "valid.npz",
+        "--photos",
+        "6",
+        "--attempts",
+        "1",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    ablations.main([*given, "--only", "no table", "--only", "mlp"])
+    # the model's projector is mpp: there is nothing to write with another one
+    assert capsys.readouterr().out.splitlines()[0] == "|  | no table |"
+    lines = (tmp_path / "out" / ablations.RESULTS).read_text().splitlines()
+    assert [json.loads(text)["variant"] for text in lines] == ["no table"]
+    with pytest.raises(UsageError, match="--trained"):
+        ablations.main(given[2:])
+
+
 def test_a_start_without_a_run_is_one_sentence(start, tmp_path, photographs) -> None:
     with pytest.raises(UsageError, match=r"checkpoint\.pt is not there.*--start"):
         ablations.main([*arguments(start, tmp_path), "--start", str(tmp_path)])
