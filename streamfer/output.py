@@ -37,6 +37,7 @@ from streamfer.records import SCHEMA, Event, KeyFrame, Result, SourceCounts, Sou
 from streamfer.reporting import folder as files
 from streamfer.reporting.faces_csv import FacesCsv, repair
 from streamfer.resume import Resume
+from streamfer.threads import give_back
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,6 +96,7 @@ class Output:
         """Wait for explanations (asking again for those that are missing), merge them, write the other formats."""
         from streamfer.reporting import write_formats
 
+        give_back()  # what decoding and looking needed, so that the reports do not come on top of it
         with translated(self.folder):
             if explainer is not None:
                 code = self._explain(explainer, code, progress, stop)
@@ -111,6 +113,7 @@ class Output:
         analysis = files.load(self.folder)
         for event in analysis.unexplained():
             explainer.submit(event, _pictures(analysis, event))  # known ones are not asked twice
+        del analysis  # loaded again below: hours have many events
         for result in explainer.finish(stop):
             files.append(self.folder / files.EXPLANATIONS, result)
             progress.explained(result)

@@ -346,7 +346,7 @@ def test_close_ups_show_the_side_that_moved_and_keep_the_apex(folder: Path) -> N
 
 def test_a_close_up_over_two_parts_of_a_long_file_is_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = gather(folder / "faces.csv", EVENTS)
-    monkeypatch.setattr("streamfer.reporting.curves._PART_ROWS", 17)
+    monkeypatch.setattr("streamfer.reporting.rows.BLOCK_ROWS", 17)
     parts = gather(folder / "faces.csv", EVENTS)
     assert parts.end_s == whole.end_s and parts.close_ups.keys() == whole.close_ups.keys()
     for one, other in zip(whole.lanes, parts.lanes, strict=True):

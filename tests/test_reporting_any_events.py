@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -62,7 +63,8 @@ def test_every_file_loads_elsewhere_with_all_events(found: list[Explained], offs
         check_praat(analysis, folder / "events.TextGrid")
         check_captions(analysis, folder)
         check_table(analysis, folder / "events.csv")
-        html.script_json(html.report_data(analysis))
+        data = json.loads("".join(html.data_pieces(analysis)))
+        assert [event["id"] for event in data["events"]] == [one.event.id for one in found]
 
 
 def check_elan(analysis: Analysis, path: Path) -> None:

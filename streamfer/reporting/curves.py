@@ -16,23 +16,19 @@ import base64
 import itertools
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from streamfer.records import Event
 from streamfer.reporting.events_csv import code
-from streamfer.reporting.faces_csv import header, read_chunks
-
-if TYPE_CHECKING:
-    import pandas as pd
+from streamfer.reporting.faces_csv import header
+from streamfer.reporting.rows import Block, blocks
 
 BINS = 3000
 AROUND_S = 1.0
 CLOSE_UP_POINTS = 240
-_PART_ROWS = 4000  # read at once: about 4 MB
 CLOSE_UP_AUS = 5
 GAP_S = 0.5  # a lane is broken where a person was not seen for longer
 STEP = 0.02
@@ -71,20 +67,15 @@ def gather(path: Path, events: Sequence[Event], bins: int = BINS) -> Curves:
     end_s = _last_time_s(path) if path.exists() else None
     if end_s is None:
         return Curves()
-    names = header(path)
-    units = [name for name in names if name.startswith("AU") and name.endswith("_r")]
+    units = [name for name in header(path) if name.startswith("AU") and name.endswith("_r")]
     whole = [name for name in units if name.count("_") == 1]
     width_s = max(end_s, 1e-3) * (1 + 1e-9) / bins  # the last row belongs to the last stretch
-    parts: list[pd.DataFrame] = []
+    tracks: dict[tuple[str, int], list[_Stretches]] = {}
     pieces: dict[str, list[_Piece]] = {}
-    for chunk in read_chunks(path, _PART_ROWS, ["timestamp", "success", "face_id", "person", "usable", *units]):
-        seen = chunk[chunk["success"] == 1]
-        if len(seen):
-            seen = seen.astype(dict.fromkeys(units, "float32"))  # all of a part may be empty
-            seen.loc[seen["usable"] != 1, units] = np.nan
-            parts.append(_binned(seen, whole, width_s))
-            _collect(seen, events, pieces)
-    return Curves(end_s, width_s, _lanes(parts, whole, width_s), _close_ups(events, pieces))
+    for block in blocks(path, units):
+        _divide(block, [units.index(name) for name in whole], width_s, tracks)
+        _collect(block, units, events, pieces)
+    return Curves(end_s, width_s, _lanes(tracks, whole, width_s), _close_ups(events, pieces))
 
 
 def pack(values: np.ndarray) -> str:
@@ -101,52 +92,63 @@ def quantised(values: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------- lanes
 
 
-def _binned(rows: pd.DataFrame, units: list[str], width_s: float) -> pd.DataFrame:
-    """One row for each person, track and stretch: lowest and highest values, first and last time, rows, usable rows."""
-    import pandas as pd
+@dataclass(slots=True)
+class _Stretches:
+    """Successive stretches of one track: (n,) each, `low` and `high` (n, K) float32, NaN where nothing was measured."""
 
-    keys = rows[["person", "face_id"]].assign(bin=(rows["timestamp"] / width_s).astype("int32"))
-    groups = rows.groupby([keys["person"], keys["face_id"], keys["bin"]], sort=False)
-    values, times = groups[units], groups["timestamp"]
-    return pd.concat(
-        [
-            values.min().astype("float32").add_suffix(" low"),
-            values.max().astype("float32").add_suffix(" high"),
-            times.min().rename("first"),
-            times.max().rename("last"),
-            times.size().rename("rows"),
-            groups["usable"].sum().rename("usable"),
-        ],
-        axis=1,
-    ).reset_index()
+    bins: np.ndarray
+    first_s: np.ndarray
+    last_s: np.ndarray
+    rows: np.ndarray
+    usable: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
+    def joined(self) -> _Stretches:
+        """Neighbours of the same bin made one."""
+        starts = np.flatnonzero(np.diff(self.bins, prepend=-1))
+        return _Stretches(
+            self.bins[starts],
+            np.minimum.reduceat(self.first_s, starts),
+            np.maximum.reduceat(self.last_s, starts),
+            np.add.reduceat(self.rows, starts),
+            np.add.reduceat(self.usable, starts),
+            np.fmin.reduceat(self.low, starts, axis=0),  # a number before NaN
+            np.fmax.reduceat(self.high, starts, axis=0),
+        )
 
-def _lanes(parts: list[pd.DataFrame], units: list[str], width_s: float) -> list[Lane]:
-    import pandas as pd
-
-    if not parts:
-        return []
-    table = pd.concat(parts, ignore_index=True)
-    # a stretch that lies in two chunks has two rows
-    how = {name: "min" if name.endswith(" low") else "max" for name in table.columns if name.startswith("AU")}
-    how |= {"first": "min", "last": "max", "rows": "sum", "usable": "sum"}
-    table = table.groupby(["person", "face_id", "bin"], sort=False).agg(how).reset_index()
-    return [
-        _lane(str(person), table[table["person"] == person].sort_values(["face_id", "bin"]), units, width_s)
-        for person in sorted(table["person"].unique(), key=lambda p: (p == "", len(p), p))
-    ]
+    @staticmethod
+    def chained(parts: Sequence[_Stretches]) -> _Stretches:
+        return _Stretches(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(_Stretches)))
 
 
-def _lane(person: str, rows: pd.DataFrame, units: list[str], width_s: float) -> Lane:
-    first, last, track = (rows[name].to_numpy() for name in ("first", "last", "face_id"))
-    low = rows[[f"{unit} low" for unit in units]].to_numpy()
-    high = rows[[f"{unit} high" for unit in units]].to_numpy()
+def _divide(block: Block, whole: list[int], width_s: float, tracks: dict[tuple[str, int], list[_Stretches]]) -> None:
+    """Add the stretches of a block to those of its people's tracks. A stretch may lie in two blocks."""
+    for person, track in dict.fromkeys(zip(block.people.tolist(), block.tracks.tolist(), strict=True)):
+        own = np.flatnonzero((block.people == person) & (block.tracks == track))
+        times_s, values = block.times_s[own], block.values[own][:, whole]
+        bins, usable = (times_s / width_s).astype(np.int64), block.usable[own].astype(np.int64)
+        rows = _Stretches(bins, times_s, times_s, np.ones_like(bins), usable, values, values)
+        tracks.setdefault((person, track), []).append(rows.joined())
+
+
+def _lanes(tracks: dict[tuple[str, int], list[_Stretches]], units: list[str], width_s: float) -> list[Lane]:
+    people: dict[str, list[tuple[int, _Stretches]]] = {}
+    for (person, track), parts in sorted(tracks.items(), key=lambda item: item[0]):
+        people.setdefault(person, []).append((track, _Stretches.chained(parts).joined()))
+    return [_lane(name, people[name], units, width_s) for name in sorted(people, key=lambda p: (p == "", len(p), p))]
+
+
+def _lane(person: str, tracks: list[tuple[int, _Stretches]], units: list[str], width_s: float) -> Lane:
+    track = np.concatenate([np.full(len(own.bins), number) for number, own in tracks])
+    all_ = _Stretches.chained([own for _, own in tracks])
+    first, last = all_.first_s, all_.last_s
     gap = (track[1:] != track[:-1]) | (first[1:] - last[:-1] > max(GAP_S, 2 * width_s))
     # each stretch gives the points (first, low) and (last, high), one where they are the same, and a break after it
-    keep = np.stack((np.ones(len(rows), bool), rows["rows"].to_numpy() > 1, np.append(gap, False)), axis=1).ravel()
+    keep = np.stack((np.ones(len(first), bool), all_.rows > 1, np.append(gap, False)), axis=1).ravel()
     times_s = np.stack((first, last, last), axis=1).ravel()[keep]
-    values = np.stack((quantised(low), quantised(high), np.full(low.shape, NONE, np.uint8)), axis=1)
-    values = values.reshape(-1, len(units))[keep]
+    breaks = np.full(all_.low.shape, NONE, np.uint8)
+    values = np.stack((quantised(all_.low), quantised(all_.high), breaks), axis=1).reshape(-1, len(units))[keep]
     # time from the first to the last row of each unbroken stretch
     edges = np.flatnonzero(np.concatenate(([True], gap, [True])))
     seen_s = float(sum(last[b - 1] - first[a] for a, b in itertools.pairwise(edges)))
@@ -155,7 +157,7 @@ def _lane(person: str, rows: pd.DataFrame, units: list[str], width_s: float) -> 
         times_s,
         {unit.removesuffix("_r"): values[:, i] for i, unit in enumerate(units)},
         seen_s,
-        float(rows["usable"].sum() / rows["rows"].sum()),
+        float(all_.usable.sum() / all_.rows.sum()),
     )
 
 
@@ -165,23 +167,25 @@ def _lane(person: str, rows: pd.DataFrame, units: list[str], width_s: float) -> 
 _Piece = tuple[np.ndarray, dict[str, np.ndarray]]  # times, quantised intensities: a close-up may lie in two parts
 
 
-def _collect(rows: pd.DataFrame, events: Sequence[Event], pieces: dict[str, list[_Piece]]) -> None:
-    start, stop = rows["timestamp"].iloc[0], rows["timestamp"].iloc[-1]
+def _collect(block: Block, units: list[str], events: Sequence[Event], pieces: dict[str, list[_Piece]]) -> None:
+    start, stop = block.times_s[0], block.times_s[-1]
     near = [e for e in events if e.onset.time_s - AROUND_S <= stop and e.offset.time_s + AROUND_S >= start]
-    tracks = {track: rows[rows["face_id"] == track] for track in {event.track for event in near}}
+    tracks = {track: np.flatnonzero(block.tracks == track) for track in {event.track for event in near}}
     for event in near:
-        own, shown = tracks[event.track], _shown(event, list(rows.columns))
-        a, b = np.searchsorted(own["timestamp"], (event.onset.time_s - AROUND_S, event.offset.time_s + AROUND_S))
+        own, shown = tracks[event.track], _shown(event, units)
+        window = (event.onset.time_s - AROUND_S, event.offset.time_s + AROUND_S)
+        a, b = np.searchsorted(block.times_s[own], window)
         if b > a and shown:
-            part = own.iloc[a:b]
-            aus = {code: quantised(part[column].to_numpy(np.float64)) for code, column in shown.items()}
-            pieces.setdefault(event.id, []).append((part["timestamp"].to_numpy(copy=True), aus))
+            part = own[a:b]
+            curves = block.values[part].astype(np.float64)
+            aus = {au: quantised(curves[:, units.index(column)]) for au, column in shown.items()}
+            pieces.setdefault(event.id, []).append((block.times_s[part], aus))
 
 
 def _close_ups(events: Sequence[Event], pieces: dict[str, list[_Piece]]) -> dict[str, CloseUp]:
     found = {}
     for event in events:
-        parts = pieces.get(event.id)
+        parts = pieces.pop(event.id, None)
         if not parts:
             continue
         times_s = np.concatenate([times for times, _ in parts])

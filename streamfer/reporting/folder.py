@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -119,23 +119,23 @@ def _drop_torn_line(path: Path) -> None:
 
 def merge(folder: Path) -> None:
     """Give each line of events.jsonl its explanation, sorted by onset, in one step; safe to repeat after a crash."""
-    analysis = load(folder)
-    lines = []
-    for explained in analysis.explained:
-        line = to_dict(explained.event)
-        if explained.result is not None:
-            line["explanation"] = to_dict(explained.result)
-        lines.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
-    replace_text(folder / EVENTS, "".join(lines))
+    replace_text(folder / EVENTS, (_whole_line(explained) for explained in load(folder).explained))
     (folder / EXPLANATIONS).unlink(missing_ok=True)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that a reader, and a crash, see the old or the new one, never a part."""
+def _whole_line(explained: Explained) -> str:
+    line = to_dict(explained.event)
+    if explained.result is not None:
+        line["explanation"] = to_dict(explained.result)
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def replace_text(path: Path, pieces: Iterable[str]) -> None:
+    """Write a file so that a reader, and a crash, see the old or the new one, never a part. A text is a piece of its own."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+            file.writelines([pieces] if isinstance(pieces, str) else pieces)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -161,6 +161,8 @@ def _read(path: Path, record: type[Result]) -> Iterator[Result]:
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """Whole lines; a torn last one of a run that is still writing is left out."""
+    from pydantic_core import from_json
+
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -168,13 +170,12 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                yield json.loads(line)
+                yield from_json(line, cache_strings="all")  # names of regions and AUs come again and again
             except ValueError as error:
                 raise PayloadInvalid(f"{path}, line {number}: not JSON ({error}); was it edited?") from None
 
 
 def forget_explanations(folder: Path) -> None:
     """Make all events unexplained again."""
-    lines = [to_json(explained.event) + "\n" for explained in load(folder).explained]
-    replace_text(folder / EVENTS, "".join(lines))
+    replace_text(folder / EVENTS, (to_json(explained.event) + "\n" for explained in load(folder).explained))
     (folder / EXPLANATIONS).unlink(missing_ok=True)

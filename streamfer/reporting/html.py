@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,38 +46,52 @@ _SIBLINGS = (
 
 
 def write(analysis: Analysis, path: Path) -> None:
+    """The page goes to the file piece by piece: of the data only the curves and one event are in memory at a time."""
     import jinja2
 
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_ASSETS), autoescape=True)
     template = environment.get_template("report.html.j2")
-    page = template.render(
+    page = template.stream(
         title=analysis.name,
         nonce=secrets.token_urlsafe(16),
         plotly=_plotly_beside(path),
         css=(_ASSETS / "report.css").read_text(encoding="utf-8"),
         script="\n".join((_ASSETS / name).read_text(encoding="utf-8") for name in _SCRIPTS),
-        data=script_json(report_data(analysis)),
+        data=data_pieces(analysis),
         facts=facts(analysis),
         remarks=remarks(analysis),
         files=[name for name in _SIBLINGS if (analysis.folder / name).exists()],
     )
-    path.write_text(page, encoding="utf-8")
+    page.dump(str(path), encoding="utf-8")
 
 
-def report_data(analysis: Analysis) -> dict[str, Any]:
-    """All that the page's script shows."""
+def data_pieces(analysis: Analysis) -> Iterator[str]:
+    """All that the page's script shows: the text of one JSON object, in pieces."""
     found = curves.gather(analysis.folder / FACES, analysis.events)
     lanes = {lane.person: lane for lane in found.lanes}
     people = sorted(lanes.keys() | {event.person for event in analysis.events}, key=lambda p: (p == "", len(p), p))
     source = analysis.run.get("source", {})
     last_event_s = max((event.offset.time_s for event in analysis.events), default=0.0)
-    return {
+    head = {
         "end_s": round(max(found.end_s, last_event_s) or source.get("duration_s") or 1.0, 3),
         "bin_s": round(found.width_s, 4),
-        "people": [_person(person, lanes.get(person)) for person in people],
         "names": {f"AU{unit.number:02d}": unit.name for unit in facs.UNITS.values()},
-        "events": [_event(analysis, one, found.close_ups.get(one.event.id)) for one in analysis.explained],
     }
+    yield script_json(head)[:-1]
+    yield ',"people":'
+    yield from _list(_person(person, lanes.get(person)) for person in people)
+    yield ',"events":'
+    yield from _list(_event(analysis, one, found.close_ups.get(one.event.id)) for one in analysis.explained)
+    yield "}"
+
+
+def _list(items: Iterable[Any]) -> Iterator[str]:
+    """A JSON array, one item at a time."""
+    opening = "["
+    for item in items:
+        yield opening + script_json(item)
+        opening = ","
+    yield "]" if opening == "," else "[]"
 
 
 def script_json(data: Any) -> str:
