@@ -122,7 +122,7 @@ def by_gradient(checkpoint: Path, faces: FaceCrops, labels: np.ndarray, method: 
     import torch
 
     from streamfer.training.augment import centre
-    from streamfer.training.perception import front_of_faces
+    from streamfer.training.perception_data import front_of_faces
     from streamfer.training.skin_share import load_net
 
     net = load_net(checkpoint)

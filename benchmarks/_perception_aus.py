@@ -20,7 +20,8 @@ from streamfer.training.landmark_au import TAUGHT
 from streamfer.training.landmark_au import cached as cached_faces
 from streamfer.training.landmark_net import mirror_of
 from streamfer.training.landmark_scores import less_neutral, scores_on_renders
-from streamfer.training.perception import PerceptionTraining, load_renders
+from streamfer.training.perception import PerceptionTraining
+from streamfer.training.perception_data import load_renders
 from streamfer.training.teacher import read_faces, teach, video_frames
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from streamfer.training.au_data import AUData
 from streamfer.training.augment import augmented, centre
 from streamfer.training.face_crops import CROP_PX, MARGIN_PX, STORED_PX, FaceCrops, photo_crops
 from streamfer.training.landmark_au import COLUMNS
-from streamfer.training.perception import PerceptionTraining, alignment, vote_shares
+from streamfer.training.perception import PerceptionTraining, alignment
+from streamfer.training.perception_data import vote_shares
 from streamfer.training.perception_export import blend_of, export
 from streamfer.training.perception_net import NetSize
 
@@ -92,6 +93,19 @@ def test_a_run_does_not_go_on_with_other_settings(data):
     perception.train(config_of(data))
     with pytest.raises(UsageError, match="cues"):
         perception.train(config_of(data, cues=0.0))
+
+
+def test_a_run_begins_with_the_weights_of_another(data):
+    first = perception.train(config_of(data))
+    still = {"rate": 0.0, "weight_decay": 0.0, "average": 0.0, "seed": 2, "epochs": 0.25, "out": "second"}
+    second = perception.train(config_of(data, start=data / "run" / "checkpoint.pt", **still))
+    weights = dict(first.named_parameters())
+    for name, value in second.named_parameters():
+        torch.testing.assert_close(value, weights[name], atol=1e-4, rtol=0)
+    with pytest.raises(UsageError, match="another size"):
+        perception.train(config_of(data, "third", start=data / "run" / "checkpoint.pt", size=replace(SMALL, out=8)))
+    with pytest.raises(UsageError, match="is not there"):
+        perception.train(config_of(data, "fourth", start=data / "nothing" / "checkpoint.pt"))
 
 
 def test_the_exported_file_keeps_the_contract_and_both_its_halves(data):

@@ -31,7 +31,7 @@ from streamfer.training import face_crops
 from streamfer.training.expllm import LOOKS
 from streamfer.training.expllm_data import FLOOR, compact, encoded, made_up, render_pairs, rest_of, still_cases
 from streamfer.training.face_crops import CROP_PX
-from streamfer.training.perception import held_out
+from streamfer.training.perception_data import held_out
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,8 @@ def build_renders(
     ict: Path, seeds: tuple[int, ...], encoder: AUModel, cache: Path, out: Path, people: int = 50
 ) -> Counts:
     """Pairs of ICT-FaceKit renders, as the perception network's training makes and keeps them."""
-    from streamfer.training.perception import PerceptionTraining, load_renders
+    from streamfer.training.perception import PerceptionTraining
+    from streamfer.training.perception_data import load_renders
 
     config = PerceptionTraining(out=cache, fer=(), ict=ict, cache=cache, people=people)
     cases: list[Case] = []

@@ -23,7 +23,6 @@ import json
 import logging
 import time
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +30,29 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from streamfer.action_units.model import to_face_frame
 from streamfer.errors import UsageError
-from streamfer.evaluation.expression import VOTED, majority
-from streamfer.expression import cues
+from streamfer.evaluation.expression import majority
 from streamfer.records import LABELS
 from streamfer.training import au_data, face_crops
 from streamfer.training.au_data import AUData
 from streamfer.training.augment import augmented
-from streamfer.training.face_crops import CROP_PX, FaceCrops
 from streamfer.training.landmark_au import COLUMNS
-from streamfer.training.landmark_net import mirror_of, to_front
-from streamfer.training.perception_net import MAP, NetSize, Perception
-from streamfer.training.renders import Renders
+from streamfer.training.landmark_net import mirror_of
+from streamfer.training.perception_data import (
+    HOLD_OUT,
+    Drawn,
+    Photos,
+    held_out,
+    load_photos,
+    load_renders,
+    new_net,
+    photos_of,
+    vote_shares,
+)
+from streamfer.training.perception_net import NetSize, Perception
 
 log = logging.getLogger(__name__)
 
-HOLD_OUT = 2000
 WEAK: dict[int, dict[str, float]] = {
     4: {"anger": 1.0, "sadness": 0.5, "disgust": 0.5, "fear": 0.5}, 6: {"happiness": 1.0},
     9: {"disgust": 1.0, "anger": 0.3}, 10: {"disgust": 1.0, "anger": 0.5}, 15: {"sadness": 1.0}, 17: {"sadness": 1.0},
@@ -81,6 +86,7 @@ class PerceptionTraining:
     no_points: float = 0.2  # share of faces whose landmarks are withheld
     hold_out: int = HOLD_OUT
     seed: int = 1
+    start: Path | None = None  # checkpoint.pt of an earlier run, whose averaged weights this one begins with
     threads: int = 1
     device: str = "auto"
     save_s: float = 120.0
@@ -95,104 +101,6 @@ SCHEDULES: dict[str, dict[str, Any]] = {
         "size": NetSize(stem=32, mid=96, deep=256, out=128, deep_blocks=3), "average": 0.9995,
     },
 }  # fmt: skip
-
-
-def vote_shares(votes: np.ndarray) -> np.ndarray:
-    """FER+'s ten votes (N, 10) -> shares (N, 8) in the order of LABELS; zeros where nothing is left."""
-    counts = votes[:, : len(LABELS)].astype(np.float32)
-    counts[counts <= 1] = 0.0
-    counts = counts[:, [VOTED.index(label) for label in LABELS]]
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
-
-
-@dataclass(slots=True)
-class Photos:
-    """FER+ ready for training, as tensors."""
-
-    crops: torch.Tensor  # (N, 72, 72) uint8
-    front: torch.Tensor  # (N, 478, 3), landmarks turned to the front
-    present: torch.Tensor  # (N, 1)
-    shares: torch.Tensor  # (N, 8)
-    maps: torch.Tensor  # (N, 14, 14) cue maps; zeros where there is none
-
-
-@dataclass(slots=True)
-class Drawn:
-    """Faces whose action units are known: renders, or frames that coders labelled."""
-
-    crops: torch.Tensor
-    truth: torch.Tensor  # (N, K), NaN where it is not known
-
-
-def front_of_faces(faces: FaceCrops) -> tuple[torch.Tensor, torch.Tensor]:
-    """Landmarks of `faces` turned to the front, zeros where missing, and (N, 1) whether they are there."""
-    points = np.zeros_like(faces.landmarks)
-    points[faces.found] = to_face_frame(faces.landmarks[faces.found])
-    front = torch.zeros(points.shape)
-    rows = torch.from_numpy(np.flatnonzero(faces.found))
-    front[rows] = to_front(torch.from_numpy(points[faces.found]))
-    return front, torch.from_numpy(faces.found.astype(np.float32))[:, None]
-
-
-def cue_maps(faces: FaceCrops, labels: np.ndarray) -> np.ndarray:
-    """(N, MAP, MAP) of the label (N,), -1 for none."""
-    points = np.full((len(faces), 68, 2), np.nan, np.float32)
-    points[faces.found] = cues.landmarks68(faces.landmarks[faces.found])
-    return cues.heatmaps(points, np.maximum(labels, 0), MAP, crop_px=CROP_PX)
-
-
-def photos_of(faces: FaceCrops, votes: np.ndarray) -> Photos:
-    front, present = front_of_faces(faces)
-    shares = vote_shares(votes)
-    labels = np.where(shares.sum(axis=1) > 0, shares.argmax(axis=1), -1)
-    maps = torch.from_numpy(cue_maps(faces, labels))
-    return Photos(torch.from_numpy(faces.crops), front, present, torch.from_numpy(shares), maps)
-
-
-def load_photos(config: PerceptionTraining) -> tuple[FaceCrops, np.ndarray]:
-    cache = config.cache or config.out / "cache"
-    parts, votes = [], []
-    for path in config.fer:
-        parts.append(face_crops.cached(cache / f"{path.stem}.npz", partial(face_crops.fer_faces, path)))
-        with np.load(path, allow_pickle=False) as data:
-            votes.append(data["votes"])
-    return face_crops.joined(parts), np.concatenate(votes)
-
-
-def load_renders(config: PerceptionTraining, seed: int) -> tuple[FaceCrops, Renders]:
-    cache, ict = config.cache or config.out / "cache", config.ict
-    if ict is None:
-        raise UsageError("renders need ICT-FaceKit: give --ict")
-    name = f"renders-{seed}-{config.people}x{config.views}x{config.expressions}"
-    faces = face_crops.cached(
-        cache / f"{name}-crops.npz",
-        lambda: face_crops.render_faces(ict, seed, config.people, config.views, config.expressions, cache / f"{name}.npz"),
-    )
-    return faces, Renders.load(cache / f"{name}.npz")
-
-
-def held_out(count: int, hold: int, seed: int = 0) -> np.ndarray:
-    """(count,) bool: the photographs kept for choices, the same in every run."""
-    mask = np.zeros(count, bool)
-    mask[np.random.default_rng(seed).permutation(count)[:hold]] = True
-    return mask
-
-
-def new_net(faces: FaceCrops, size: NetSize) -> Perception:
-    """A network whose standard face and AU regions are those of `faces`."""
-    front = front_of_faces(faces)[0][torch.from_numpy(faces.found)].numpy()
-    mirror = mirror_of(front)
-    mean, std = front.mean(axis=0), np.maximum(front.std(axis=0), 1e-3)
-    mean, std = (mean + mean[mirror] * [-1, 1, 1]) / 2, (std + std[mirror]) / 2
-    return Perception(regions(faces), mean, std, size)
-
-
-def regions(faces: FaceCrops) -> np.ndarray:
-    """Where each column of COLUMNS is looked for, (K, MAP, MAP), each with sum 1: its region on the mean face."""
-    points = cues.landmarks68(faces.landmarks[faces.found]).mean(axis=0, keepdims=True)
-    named = [name if not name.startswith("AU18") else "AU23" for name in COLUMNS]  # puckered lips: where lips are
-    maps = cues.au_heatmaps(points, named, MAP, crop_px=CROP_PX)[0] + 1e-4
-    return maps / maps.sum(axis=(1, 2), keepdims=True)
 
 
 def train(config: PerceptionTraining) -> Perception:
@@ -246,7 +154,8 @@ class Run:
     def go(self, photos: Photos, drawn: Drawn | None, coded: Drawn | None, checks: Photos, truth: np.ndarray) -> None:
         config = self.config
         total = max(1, int(config.epochs * len(photos.crops) / config.batch))
-        self.resume()
+        if not self.resume():
+            self.begin_with(config.start)
         config.out.mkdir(parents=True, exist_ok=True)
         saved, began, began_step = time.monotonic(), time.monotonic(), self.step
         sums: dict[str, float] = {}
@@ -347,9 +256,23 @@ class Run:
         torch.save(state, part)
         part.replace(self.path)
 
-    def resume(self) -> None:
-        if not self.path.exists():
+    def begin_with(self, start: Path | None) -> None:
+        """The weights of an earlier run of the same size; a new seed, so that its batches are not drawn again in their order."""
+        if start is None:
             return
+        if not start.is_file():
+            raise UsageError(f"{start} is not there: --start takes the folder of an earlier run")
+        weights = torch.load(start, map_location=self.device, weights_only=True)["averaged"]
+        try:
+            self.net.load_state_dict(weights)
+            self.averaged.load_state_dict(weights)
+        except RuntimeError as error:
+            raise UsageError(f"{start} holds a network of another size: {error}".splitlines()[0]) from None
+
+    def resume(self) -> bool:
+        """Go on from this run's own checkpoint, if it has one."""
+        if not self.path.exists():
+            return False
         state = torch.load(self.path, map_location=self.device, weights_only=True)
         if state["config"] != settings(self.config):
             now, then = settings(self.config), state["config"]
@@ -362,6 +285,7 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
         log.info("going on from step %d", self.step)
+        return True
 
 
 FLIP = torch.tensor([-1.0, 1.0, 1.0])
@@ -370,9 +294,11 @@ FLIP = torch.tensor([-1.0, 1.0, 1.0])
 def settings(config: PerceptionTraining) -> dict[str, Any]:
     """What must be the same for a run to go on: all that changes the weights, in plain types."""
     plain = asdict(replace(config, fer=(), coded=()))
-    for name in ("out", "cache", "ict", "fer", "coded", "coded_batch", "threads", "device", "save_s", "report_steps"):
+    for name in ("out", "cache", "start", "ict", "fer", "coded", "coded_batch", "threads", "device", "save_s", "report_steps"):
         plain.pop(name)
     kept = {**json.loads(json.dumps(plain)), "fer": [path.name for path in config.fer], "ict": config.ict is not None}
+    if config.start is not None:
+        kept["start"] = config.start.name
     if config.coded:  # only then: runs from before there was such a source go on
         kept |= {"coded": [data.said for data in config.coded], "coded_batch": config.coded_batch}
     return kept

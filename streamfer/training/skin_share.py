@@ -42,7 +42,8 @@ from streamfer.training.augment import centre
 from streamfer.training.face_crops import FaceCrops, in_batches
 from streamfer.training.landmark_au import COLUMNS
 from streamfer.training.landmark_scores import predict, scores_on_renders
-from streamfer.training.perception import WEAK, PerceptionTraining, held_out, load_photos, load_renders
+from streamfer.training.perception import WEAK, PerceptionTraining
+from streamfer.training.perception_data import held_out, load_photos, load_renders
 from streamfer.training.perception_net import NetSize, Perception
 from streamfer.training.renders import Renders
 
