@@ -68,7 +68,10 @@ class Faces(Section):
 class ActionUnits(Section):
     model: str = Field(
         "landmarks",
-        description="'landmarks' (bundled) or the path of an ONNX file that keeps the contract in docs/au-model.md",
+        description="'landmarks', 'perception' (bundled) or the path of an ONNX file that keeps the contract in docs/au-model.md",
+    )
+    look_hz: float = Field(
+        10.0, ge=0, description="how often 'perception' looks at the skin, between which landmarks carry on; 0 = every frame"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where the AU model runs; cuda is an error when it is not there"

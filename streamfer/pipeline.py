@@ -1,8 +1,8 @@
 """The one loop: a source in, its output folder out. Read `analyze_source` from top to bottom.
 
     decode            own thread   Frame                        streamfer.video
-    look for faces    own thread   landmarks, scene cuts        streamfer.faces
-    follow them       here         tracks, pose, quality        streamfer.faces
+    look for faces,   own thread   landmarks, scene cuts,       streamfer.faces
+    follow them       the same     tracks, pose, quality        streamfer.faces
     measure           here         AU intensities, region flow  streamfer.action_units, streamfer.screening.flow
     hold              here         until every face of a frame is known to be somebody (about a second)
     screen            here         events                       streamfer.screening
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from streamfer.action_units.baseline import Baseline
 from streamfer.action_units.model import AUModel
+from streamfer.action_units.paced import PacedModel
 from streamfer.config import Config
 from streamfer.errors import EXIT_DONE, EXIT_INTERRUPTED, SourceDamaged
 from streamfer.faces.follower import Follower, Looked
@@ -128,7 +129,7 @@ def _analyze(
         follower.seed(resume.next_track)
         baseline = Baseline(config.action_units, model.names)
         resume.replay(baseline)
-        flow = RegionFlow()
+        units, flow = PacedModel.of(model, config.action_units), RegionFlow()
         screener = Screener(
             config.screening,
             source=source.info.name,
@@ -177,18 +178,19 @@ def _analyze(
                     explainer.submit(event, pictures)
 
         frames = ahead(source, config.video.queue_frames, "decode")
-        looked = ahead(look(frames, follower, resume.warm_from_s), config.video.queue_frames, "look")
-        followed = follow(looked, follower, people, out)
+        looked = look(frames, follower, resume.warm_from_s)
+        followed = ahead(follow(looked, follower, people, out), config.video.queue_frames, "look")
         try:
             for seen in followed:
                 hold.decide(seen.persons)
                 if seen.frame is not None:
                     with clock("measure"):
-                        measured = measure(seen, model, flow)
+                        measured = measure(seen, units, flow)
                     for face in seen.faces:
                         keyframes.push(seen.frame, face)
                     for track in seen.ended_tracks:
                         flow.forget(track)
+                        units.forget(track)
                     hold.push(Row(seen.frame.index, seen.frame.time_s, seen.frame.segment, measured, seen.ended_tracks))
                     progress.frame(seen.frame.time_s, len(seen.faces))
                 with clock("screen and write"):
@@ -205,7 +207,7 @@ def _analyze(
             out.warn(str(error))
             code = error.exit_code
         finally:  # the threads first, then what they use: networks are not freed by themselves
-            looked.close()
+            followed.close()
             frames.close()
             follower.close()
         if code != EXIT_INTERRUPTED:
@@ -247,14 +249,14 @@ def follow(looked: Iterable[Looked], follower: Follower, people: People, out: Op
     yield Followed(None, (), (), decisions())
 
 
-def measure(seen: Followed, model: AUModel, flow: RegionFlow) -> tuple[Measured, ...]:
+def measure(seen: Followed, units: PacedModel, flow: RegionFlow) -> tuple[Measured, ...]:
     """AU intensities of all faces in one call, and how each face's regions moved."""
     assert seen.frame is not None
     if not seen.faces:
         return ()
-    intensities = model.predict([face.landmarks for face in seen.faces], model.crops(seen.frame.image, seen.faces))
     return tuple(
-        Measured(face, aus, flow.push(seen.frame, face)) for face, aus in zip(seen.faces, intensities, strict=True)
+        Measured(face, aus, flow.push(seen.frame, face))
+        for face, aus in zip(seen.faces, units.read(seen.frame, seen.faces), strict=True)
     )
 
 
