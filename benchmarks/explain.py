@@ -1,11 +1,12 @@
-"""How fast a backend explains: key moments a second by batch, time to the first result, memory.
+"""How fast a backend explains: key moments a second by batch, memory, and how long a fresh worker takes to its first result.
 
     python -m benchmarks.explain out/clip [more folders of results] [--backend nano] [--model FOLDER] [--batches 1 2 4 8 16]
 
 Takes the events with their key frames from folders of `streamfer analyze`, repeats them under new ids until there are `--moments`,
 and hands them to the backend as the worker does: pictures in, checked results out. Everything is counted: looking at the
-pictures, writing, verification, further attempts. The first result is timed from the start of the process that loads the backend,
-in a fresh process. Prints the machine's load, because this is a CPU benchmark.
+pictures, writing, verification, further attempts. The first result is that of `python -m workers.expllm`, a process that is
+started for one job on a real queue, from its start until the answer is back (`--starts` times; the first warms the file cache
+and is not counted). Processor time stands beside it, because the wall time is that of a machine that may be busy.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from streamfer.config import Explain
+from streamfer.config import Config, Explain
 from streamfer.expllm.backends import load
-from streamfer.records import Job
+from streamfer.jobs.client import ExplainClient
+from streamfer.jobs.embedded import EmbeddedServer
+from streamfer.jobs.queue import open_queue
+from streamfer.records import Job, KeyFrame
 from streamfer.reporting.folder import KEYFRAMES
 from streamfer.reporting.folder import load as load_folder
 
@@ -37,14 +41,20 @@ def moments(folders: list[Path], count: int) -> list[tuple[Job, dict[str, np.nda
         for event in load_folder(folder).events:
             paths = {role: folder / KEYFRAMES / f"{event.id}_{role}.jpg" for role in ("onset", "apex", "offset")}
             if all(path.is_file() for path in paths.values()):
-                found.append((event, {r: cv2.cvtColor(cv2.imread(str(p)), cv2.COLOR_BGR2RGB) for r, p in paths.items()}))
+                found.append(
+                    (event, {r: cv2.cvtColor(cv2.imread(str(p)), cv2.COLOR_BGR2RGB) for r, p in paths.items()})
+                )
     if not found:
         sys.exit("no events with key frames in these folders")
     jobs = []
     for n in range(count):
         event, pictures = found[n % len(found)]
         event = replace(event, id=f"{event.id}-{n}")
-        jobs.append((Job(event.id, event, (), 0.0), pictures))
+        frames = (
+            KeyFrame("onset", event.onset.frame, event.onset.time_s), KeyFrame("apex", event.apex.frame, event.apex.time_s),
+            KeyFrame("offset", event.offset.frame, event.offset.time_s),
+        )  # fmt: skip
+        jobs.append((Job(event.id, event, frames, 0.0), pictures))
     return jobs
 
 
@@ -54,17 +64,15 @@ def main() -> None:
     parser.add_argument("--backend", default="nano")
     parser.add_argument("--model")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 2, 4, 8, 16])
+    parser.add_argument("--batches", nargs="*", type=int, default=[1, 2, 4, 8, 16])
     parser.add_argument("--moments", type=int, default=48)
-    parser.add_argument("--first", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--starts", type=int, default=5, help="fresh workers to time")
     args = parser.parse_args()
-    began = time.perf_counter()
-    backend = load(args.backend, Explain(model=args.model, threads=args.threads))
-    jobs = moments(args.folders, args.moments)
-    if args.first:
-        backend.explain([jobs[0][0]], [jobs[0][1]])
-        print(f"{time.perf_counter() - began:.2f}")
+    jobs = moments(args.folders, max(args.moments, args.starts + 1))
+    if not args.batches:
+        first_results(args, jobs)
         return
+    backend = load(args.backend, Explain(model=args.model, threads=args.threads))
     backend.explain([jobs[0][0]], [jobs[0][1]])  # the first call warms up
     print(f"{backend.name} {backend.model} {backend.revision}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print("batch  moments/s  s a batch  verified  attempts  tokens/s")
@@ -79,10 +87,32 @@ def main() -> None:
               f"  {np.mean([r.attempts for r in results]):8.2f}  {sum(r.tokens for r in results) / took_s:8.0f}")  # fmt: skip
     print("labels", dict(Counter(r.cot.label for r in results if r.cot)))
     print(f"peak memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
-    command = [sys.executable, "-m", "benchmarks.explain", *sys.argv[1:], "--first"]
-    begun = time.perf_counter()
-    inner = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    print(f"fresh process: first result after {time.perf_counter() - begun:.2f} s, {inner} s of it after Python's imports")
+    first_results(args, jobs)
+
+
+def first_results(args: argparse.Namespace, jobs: list[tuple[Job, dict[str, np.ndarray]]]) -> None:
+    """One worker process for each of a few jobs; prints medians and the range."""
+    settings = [f"explain.backend={args.backend}", f"explain.threads={args.threads}"]
+    settings += [f"explain.model={args.model}"] if args.model else []
+    options = [part for one in settings for part in ("--set", one)]
+    told, spent = [], []
+    with EmbeddedServer() as server:
+        client = ExplainClient(open_queue(Config().queue, "explain", server.url))
+        for job, pictures in jobs[: args.starts + 1]:
+            client.submit(job, pictures)
+            before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "workers.expllm", "--redis", server.url, "--once", *options],
+                stderr=subprocess.DEVNULL,
+            )
+            if not client.drain(120):
+                sys.exit("no result within two minutes")
+            told.append(time.perf_counter() - begun)
+            worker.wait()
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    print(f"fresh worker: first result after {np.median(told[1:]):.2f} s ({min(told[1:]):.2f}-{max(told[1:]):.2f}), "
+          f"{np.median(spent[1:]):.2f} s of processor time; load {os.getloadavg()[0]:.1f}")  # fmt: skip
 
 
 if __name__ == "__main__":

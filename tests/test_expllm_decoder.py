@@ -94,7 +94,7 @@ def test_a_graph_of_other_weights_is_refused(folder, tmp_path) -> None:
         (tmp_path / path.name).write_bytes(path.read_bytes())
     with (tmp_path / WEIGHTS).open("ab") as file:
         file.write(b"\0")
-    with pytest.raises(ModelContract, match="written for other weights|cannot be"):
+    with pytest.raises(ModelContract, match="was written for other weights"):
         decoder.load(tmp_path, threads=1)
     (tmp_path / GRAPH).write_bytes(b"no graph")
     with pytest.raises(ModelContract, match="cannot be"):

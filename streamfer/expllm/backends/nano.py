@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,9 +61,15 @@ class Nano:
         accelerator = NVIDIA.exists() and importlib.util.find_spec("torch") is not None
         if (folder / GRAPH).is_file() and (wanted == "cpu" or (wanted == "auto" and not accelerator)):
             from streamfer.expllm.decoder import load as load_decoder
+            from streamfer.faces.mediapipe_import import import_mediapipe
 
             self.runtime = "onnxruntime on cpu"
-            return load_decoder(folder, settings.threads)
+            with ThreadPoolExecutor(
+                1
+            ) as beside:  # onnxruntime prepares its weights while Python imports the eye's finder
+                loading = beside.submit(load_decoder, folder, settings.threads)
+                import_mediapipe()
+                return loading.result()
         try:
             import torch
 
