@@ -8,14 +8,27 @@ from pathlib import Path
 import av
 
 
-def ping_pong(source: Path, target: Path, seconds: float, width: int | None = None, height: int | None = None) -> int:
-    """Write `seconds` of the source played forward and backward in turn (no jump at the seams); frames written."""
+def ping_pong(
+    source: Path,
+    target: Path,
+    seconds: float,
+    width: int | None = None,
+    height: int | None = None,
+    fps: float | None = None,
+) -> int:
+    """Write `seconds` of the source played forward and backward in turn (no jump at the seams); frames written.
+
+    `fps` (at most the source's own) leaves frames out, evenly.
+    """
     frames = []
     with av.open(str(source)) as container:
         stream = container.streams.video[0]
         rate = stream.average_rate or Fraction(30)
         frames = [f.to_ndarray(format="yuv420p", width=width, height=height) for f in container.decode(stream)]
     order = list(range(len(frames))) + list(range(len(frames) - 2, 0, -1))
+    if fps is not None:
+        every, rate = rate / Fraction(fps), Fraction(fps)
+        order = [order[int(i * every)] for i in range(int(len(order) / every))]
     count = round(seconds * rate)
     with av.open(str(target), "w") as container:
         stream = container.add_stream("libx264", rate=rate)
