@@ -58,38 +58,6 @@ def whole_program(clip: Path, folder: Path, extra: list[str]) -> dict[str, float
         *extra,
     ]
     started = time.perf_counter()
-    for frame in container.decode(stream):
-        image = mp.Image(image_format=mp.ImageFormat.SRGB, data=frame.to_ndarray(format="rgb24"))
-        faces += bool(landmarker.detect_for_video(image, round(frame.time * 1000)).face_landmarks)
-        frames += 1
-    print(json.dumps({"frames": frames, "faces": faces, "seconds": time.perf_counter() - started}))
-"""
-
-
-def bare_loop(clip: Path, task: Path) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, "-c", BARE_LOOP, str(clip), str(task)], capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def whole_program(clip: Path, folder: Path, extra: list[str]) -> dict[str, float]:
-    """Wall seconds and peak memory of one process running `streamfer analyze`."""
-    command = [
-        sys.executable,
-        "-m",
-        "streamfer",
-        "analyze",
-        str(clip),
-        "-o",
-        str(folder),
-        "--backend",
-        "none",
-        "--overwrite",
-        "--quiet",
-        *extra,
-    ]
-    started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
     errors = process.stderr.read().decode()
