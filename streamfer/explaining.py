@@ -21,13 +21,13 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
 from streamfer.config import Config, mask
-from streamfer.errors import QueueError, StreamferError
+from streamfer.errors import ExplainError, ModelError, QueueError, StreamferError, UsageError
 from streamfer.records import Event, Job, KeyFrame, Result
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from streamfer.jobs.client import ExplainClient
+    from streamfer.jobs.client import Again, ExplainClient
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,9 @@ _STOP_WORKER_S = 5.0
 class Explainer:
     """Submits events and polls for results. A context manager that leaves no process behind."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, again: Again = "no") -> None:
+        """`again`: what the queue is to explain once more although it has ended there (jobs/client.py)."""
+        self._config, self._again = config, again
         self._stack = contextlib.ExitStack()
         self._client: ExplainClient | None = None
         self._worker: subprocess.Popen[bytes] | None = None
@@ -85,7 +86,7 @@ class Explainer:
         while self._waiting and self.failed is None and not (stop and stop.is_set()):
             try:
                 self._check_worker()
-            except QueueError as error:
+            except StreamferError as error:
                 self._fail(error)
                 break
             new = self.poll()
@@ -103,14 +104,16 @@ class Explainer:
         return results
 
     def _check_worker(self) -> None:
-        """Raises QueueError when the private worker has ended, with the last thing that it said."""
+        """Raises the error of its exit code when the private worker has ended, with the last thing that it said."""
         if self._worker is None or self._worker.poll() is None:
             return
         assert self._worker_log is not None
         self._worker_log.seek(0)
         said = self._worker_log.read().decode(errors="replace").strip().splitlines()
-        raise QueueError(
-            f"the explanation worker ended with exit code {self._worker.returncode}: {(said or ['no word'])[-1]}"
+        code = self._worker.returncode
+        kind = {error.exit_code: error for error in (UsageError, ModelError, ExplainError)}.get(code, QueueError)
+        raise kind(
+            f"the explanation worker ended with exit code {code}: {(said or ['no word'])[-1].removeprefix('streamfer: ')}"
         )
 
     def _took(self, results: list[Result]) -> list[Result]:
@@ -136,7 +139,9 @@ class Explainer:
         else:
             log.info("explanations by the workers at %s", mask(url))
         self._client = ExplainClient(
-            open_queue(self._config.queue, "explain", url), jpeg_quality=self._config.queue.jpeg_quality
+            open_queue(self._config.queue, "explain", url),
+            jpeg_quality=self._config.queue.jpeg_quality,
+            again=self._again,
         )
 
     def _start_worker(self, url: str) -> None:

@@ -91,15 +91,19 @@ class Output:
                 out.close()
 
     def explain_and_export(
-        self, config: Config, explainer: Explainer | None, code: int, progress: Progress, stop: threading.Event
+        self, config: Config, explainer: Explainer | None, code: int, progress: Progress, stop: threading.Event,
+        *, again: bool = False,
     ) -> int:
-        """Wait for explanations (asking again for those that are missing), merge them, write the other formats."""
+        """Wait for explanations (asking again for those that are missing), merge them, write the other formats.
+
+        `again` asks for all of them; an old text goes only when there is a new one in its place.
+        """  # fmt: skip
         from streamfer.reporting import write_formats
 
         give_back()  # what decoding and looking needed, so that the reports do not come on top of it
         with translated(self.folder):
             if explainer is not None:
-                code = self._explain(explainer, code, progress, stop)
+                code = self._explain(explainer, code, progress, stop, again)
             files.merge(self.folder)
             if stop.is_set():
                 return EXIT_INTERRUPTED
@@ -109,18 +113,30 @@ class Output:
             self._finish_run(code, time.perf_counter() - started)
         return code
 
-    def _explain(self, explainer: Explainer, code: int, progress: Progress, stop: threading.Event) -> int:
+    def _explain(
+        self, explainer: Explainer, code: int, progress: Progress, stop: threading.Event, again: bool
+    ) -> int:
         analysis = files.load(self.folder)
-        for event in analysis.unexplained():
+        missing = analysis.unexplained()
+        without = {event.id for event in missing}
+        for event in analysis.events if again else missing:
             explainer.submit(event, _pictures(analysis, event))  # known ones are not asked twice
         del analysis  # loaded again below: hours have many events
+        refused = []
         for result in explainer.finish(stop):
+            if result.cot is None and result.id not in without:
+                refused.append(result)  # the old text stays
+                continue
             files.append(self.folder / files.EXPLANATIONS, result)
             progress.explained(result)
         if explainer.failed is not None and code == EXIT_DONE:
             log.warning("the events are on disk; `streamfer explain %s` finishes their explanations", self.folder)
             return explainer.failed.exit_code
         missing = files.load(self.folder).unexplained()
+        if refused:
+            log.warning("%d events keep their old explanation: %s", len(refused), refused[0].reasons[0])
+        if refused and not missing and code == EXIT_DONE:
+            return EXIT_EXPLANATIONS_FAILED
         if missing and code == EXIT_DONE:
             log.warning("%d explanations failed: %s", len(missing), ", ".join(event.id for event in missing))
             return EXIT_EXPLANATIONS_FAILED

@@ -8,7 +8,8 @@ Reads top to bottom: `run` is the loop, the functions below are its steps. It en
     7    the backend cannot explain at all now (its own server is away): its jobs go back untried
     130  second signal: left at once, the leases return the jobs in hand; or the parent of a private run is gone
 
-A server that goes away later is waited for. A job that cannot be read goes to the dead letters at once; one that fails
+A server that goes away later is waited for. A job that cannot be read goes to the dead letters at once, and so does one for
+which the backend has no text, with its reasons (`streamfer explain` and `streamfer dead retry` ask again); one that fails
 in the backend is tried again, by itself, up to `queue.max_deliveries`; one that kills this process is found by the next
 worker when the lease runs out, and is delivered alone from then on.
 """
@@ -29,7 +30,7 @@ import click
 from streamfer.config import Config
 from streamfer.errors import EXIT_DONE, ExplainError, ModelError, PayloadInvalid, QueueUnreachable
 from streamfer.jobs.images import decode
-from streamfer.jobs.interface import Claimed, JobQueue
+from streamfer.jobs.interface import Claimed, JobQueue, cut_reason
 from streamfer.jobs.worker import (
     BLOCK_S,
     START_PATIENCE_S,
@@ -147,6 +148,10 @@ def _work(
     for claimed, answer in _explain(backend, good):
         if isinstance(answer, Exception):
             end(claimed, lambda c=claimed, e=answer: queue.fail(c.entry, c.id, one_line(e), retry=True))  # type: ignore[misc]
+            continue
+        if answer.cot is None:  # it would be no other the next time; as a dead letter it is seen and can be asked again
+            reason = f"{answer.backend}: {'; '.join(answer.reasons) or 'no text'}"
+            end(claimed, lambda c=claimed, r=reason: queue.fail(c.entry, c.id, cut_reason(r), retry=False))  # type: ignore[misc]
             continue
         result = to_json(answer if answer.worker else replace(answer, worker=me))
         try:

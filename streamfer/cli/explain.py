@@ -15,7 +15,7 @@ from streamfer.cli._common import config_options, load_config, logging_options
     "--backend", type=click.Choice(["auto", "nano", "composer", "openai", "transformers"]), help="Who writes the explanations."
 )
 @click.option("--redis", "redis_url", metavar="URL", help="Explain by the workers at this server.")
-@click.option("--again", is_flag=True, help="Explain all events again, also those that have an explanation.")
+@click.option("--again", is_flag=True, help="Explain all events again; each keeps its old text until there is a new one.")
 @config_options
 @logging_options
 def command(
@@ -31,7 +31,7 @@ def command(
     from streamfer.cli._results import print_outcome
     from streamfer.explaining import Explainer
     from streamfer.output import Output
-    from streamfer.reporting.folder import find_folders, forget_explanations, load
+    from streamfer.reporting.folder import find_folders, load
     from streamfer.runs import Outcome, exit_code, stop_on_signals
 
     outcomes = []
@@ -45,10 +45,8 @@ def command(
                 "queue.url": redis_url,
             },
         )
-        if again:
-            forget_explanations(out)
-        with stop_on_signals() as stop, Explainer(config) as explainer:
-            code = Output(out).explain_and_export(config, explainer, 0, progress_for(False), stop)
+        with stop_on_signals() as stop, Explainer(config, "all" if again else "failed") as explainer:
+            code = Output(out).explain_and_export(config, explainer, 0, progress_for(False), stop, again=again)
         outcomes.append(Outcome(out, out, code))
         print_outcome(outcomes[-1])
     return exit_code(outcomes)

@@ -232,7 +232,7 @@ def _split(text: str) -> tuple[dict[str, str], list[str], list[str]]:
         if name in sections:
             reasons.append(f"the section '{name}' appears twice")
             continue
-        sections[name] = _clean(_cut_labels(body, label_texts) if mark.which == 2 else body)
+        sections[name] = _clean(_cut_labels(body, label_texts, after_text=True) if mark.which == 2 else body)
     order = [mark.which for mark in marks]
     if 3 in order and 2 in order[order.index(3) :]:
         reasons.append("the label comes before the text that should lead to it")
@@ -254,15 +254,18 @@ def _headers(text: str) -> list[_Mark]:
     return marks
 
 
-def _cut_labels(body: str, label_texts: list[str]) -> str:
-    """The conclusion up to its label line; what the label lines say goes to `label_texts`."""
+def _cut_labels(body: str, label_texts: list[str], *, after_text: bool = False) -> str:
+    """The conclusion up to its label line; what the label lines say goes to `label_texts`.
+
+    `after_text`: a word that stands alone is a label only behind some text; "Happiness." may be the whole conclusion.
+    """
     cuts = []
     for pattern in (_LABEL_LINE, _LABEL_INLINE):
         for match in pattern.finditer(body):
             cuts.append(match.start())
             label_texts.append(match.group("value"))
     for match in _BARE.finditer(body):
-        if match.group("value").lower() in LABEL_WORDS:
+        if match.group("value").lower() in LABEL_WORDS and not (after_text and not body[: match.start()].strip()):
             cuts.append(match.start())
             label_texts.append(match.group("value"))
     return body[: min(cuts)] if cuts else body

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from streamfer.errors import PayloadInvalid, QueueFull
 from streamfer.jobs.images import encode
@@ -33,14 +33,19 @@ FULL_RETRY_S = 0.05
 FULL_PATIENCE_S = 600.0
 
 
+#: Which jobs that have ended in the queue are to be worked on once more: none (their ending is the answer), those that
+#: failed, or all.
+Again = Literal["no", "failed", "all"]
+
+
 class ExplainClient:
     """Not thread-safe: one client for each producer."""
 
     def __init__(
         self, queue: JobQueue, *, jpeg_quality: int = 95, live_backlog: int = LIVE_BACKLOG,
-        patience_s: float = FULL_PATIENCE_S,
+        patience_s: float = FULL_PATIENCE_S, again: Again = "no",
     ) -> None:
-        self._queue, self._quality = queue, jpeg_quality
+        self._queue, self._quality, self._again = queue, jpeg_quality, again
         self._backlog_limit, self._patience_s = live_backlog, patience_s
         self._cursor = queue.end()  # what ends from now on; what ended before is found by id when it is submitted
         self._sent: set[str] = set()
@@ -118,8 +123,17 @@ class ExplainClient:
         self._sent.add(job.id)
         if reply == "duplicate":
             self.duplicates += 1
-            self._take(self._queue.find([job.id]).values())
+            self._take(one for one in self._queue.find([job.id]).values() if not self._once_more(one))
+            if self._again == "all" and self._queue.forget(job.id):
+                self._sent.discard(job.id)
+                return self._put(job, payload, images)
         return True
+
+    def _once_more(self, ended: Finished) -> bool:
+        """Whether an ended job is worked on again instead of being the answer."""
+        if ended.result is None:
+            return self._again != "no" and bool(self._queue.retry_dead([ended.id])[0])
+        return self._again == "all"
 
     def _collect(self, block_s: float) -> None:
         if self._sent:

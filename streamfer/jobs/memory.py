@@ -193,6 +193,14 @@ class MemoryQueue:
     def wait(self, ids: Collection[str], timeout_s: float) -> dict[str, Finished]:
         return wait(self, ids, timeout_s)
 
+    def forget(self, job_id: str) -> bool:
+        with self._changed:
+            if self._states.get(job_id, (0.0, "waiting"))[1] != "done":
+                return False
+            del self._states[job_id]
+            self._results.pop(job_id, None)
+            return True
+
     def dead(self) -> list[DeadLetter]:
         with self._changed:
             return [letter for letter, _ in self._dead.values()]

@@ -101,9 +101,9 @@ class Queue:
         self.where = address(client)
         self._lease_ms, self._ttl_ms = max(1, round(lease_s * 1000)), max(1, round(ttl_s * 1000))
         self._cursors, self._groups_made = ["0-0", "0-0"], False
-        self._put, self._take, self._renew, self._finish, self._fail, self._release = (
+        self._put, self._take, self._renew, self._finish, self._fail, self._release, self._forget = (
             client.register_script(lua)
-            for lua in (self.PUT, self.TAKE, self.RENEW, self.FINISH, self.FAIL, self.RELEASE)
+            for lua in (self.PUT, self.TAKE, self.RENEW, self.FINISH, self.FAIL, self.RELEASE, self.FORGET)
         )
 
     @classmethod
@@ -336,6 +336,18 @@ return count
         return endings.wait(self, ids, timeout_s)
 
     # ------------------------------------------------------------------------------------- keeping
+
+    FORGET = """
+-- KEYS state, result
+if redis.call('GET', KEYS[1]) ~= 'done' then return 0 end
+redis.call('UNLINK', KEYS[1], KEYS[2])
+return 1
+"""
+
+    def forget(self, job_id: str) -> bool:
+        """Throw away the result of a job, so that it can be handed in anew. False when there is none."""
+        _, state, result = self.keys.of(job_id)
+        return bool(self._run(self._forget, [state, result], []))
 
     def dead(self) -> list[DeadLetter]:
         """All dead letters, oldest first."""

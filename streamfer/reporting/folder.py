@@ -173,9 +173,3 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield from_json(line, cache_strings="all")  # names of regions and AUs come again and again
             except ValueError as error:
                 raise PayloadInvalid(f"{path}, line {number}: not JSON ({error}); was it edited?") from None
-
-
-def forget_explanations(folder: Path) -> None:
-    """Make all events unexplained again."""
-    replace_text(folder / EVENTS, (to_json(explained.event) + "\n" for explained in load(folder).explained))
-    (folder / EXPLANATIONS).unlink(missing_ok=True)
