@@ -121,21 +121,21 @@ class Output:
         without = {event.id for event in missing}
         for event in analysis.events if again else missing:
             explainer.submit(event, _pictures(analysis, event))  # known ones are not asked twice
+        kept = {event.id for event in analysis.events} - without if again else set()
         del analysis  # loaded again below: hours have many events
-        refused = []
         for result in explainer.finish(stop):
-            if result.cot is None and result.id not in without:
-                refused.append(result)  # the old text stays
+            if result.cot is None and result.id in kept:
+                log.warning("event %s keeps its old explanation: %s", result.id, "; ".join(result.reasons))
                 continue
+            kept.discard(result.id)
             files.append(self.folder / files.EXPLANATIONS, result)
             progress.explained(result)
         if explainer.failed is not None and code == EXIT_DONE:
             log.warning("the events are on disk; `streamfer explain %s` finishes their explanations", self.folder)
             return explainer.failed.exit_code
         missing = files.load(self.folder).unexplained()
-        if refused:
-            log.warning("%d events keep their old explanation: %s", len(refused), refused[0].reasons[0])
-        if refused and not missing and code == EXIT_DONE:
+        if kept and not missing and code == EXIT_DONE:
+            log.warning("no new explanation for %d events, which keep the old one: %s", len(kept), ", ".join(sorted(kept)))
             return EXIT_EXPLANATIONS_FAILED
         if missing and code == EXIT_DONE:
             log.warning("%d explanations failed: %s", len(missing), ", ".join(event.id for event in missing))

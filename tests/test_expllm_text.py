@@ -90,6 +90,14 @@ def test_layouts_that_models_write_are_read(text: str) -> None:
     assert parse_cot(text) == ChainOfThought(*BODY, "fear")
 
 
+@pytest.mark.parametrize("word", ["Fear", "**Fear.**", "fear", "Happiness"])
+def test_one_word_is_a_conclusion_not_a_label(word: str) -> None:
+    text = layout("**{name}:**").replace("e f", word)
+    assert parse_cot(text) == ChainOfThought(*BODY[:2], word, "fear")
+    with pytest.raises(ParseError, match="no label line"):
+        parse_cot(layout("**{name}:**", label="").replace("e f", word))
+
+
 REFUSED = {
     "empty": ("", "Key Observations' is missing"),
     "prose": ("The person is happy.", "Key Observations' is missing"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamfer.errors import QueueFull
-from streamfer.jobs.client import ExplainClient
+from streamfer.jobs.client import Again, ExplainClient
 from streamfer.jobs.memory import MemoryQueue
 from streamfer.records import ChainOfThought, Event, Job, KeyFrame, Moment, Result, to_json
 
@@ -96,6 +96,32 @@ def test_a_dead_job_comes_back_with_its_reason() -> None:
     late = ExplainClient(queue)  # a producer that was started again
     late.submit(job("a"), IMAGES)
     assert late.poll()[0].reasons == result.reasons
+
+
+@pytest.mark.parametrize(
+    ("again", "ending", "asked"),
+    [("no", "dead", False), ("no", "done", False), ("failed", "dead", True), ("failed", "done", False), ("all", "dead", True),
+     ("all", "done", True)],
+)  # fmt: skip
+def test_what_has_ended_is_asked_again_when_told_to(again: Again, ending: str, asked: bool) -> None:
+    queue = MemoryQueue()
+    ExplainClient(queue).submit(job("a"), IMAGES)
+    if ending == "done":
+        work_off(queue)
+    else:
+        (claimed,) = queue.get("w")
+        queue.fail(claimed.entry, "a", "no text", retry=False)
+    client = ExplainClient(queue, again=again)
+    client.submit(job("a"), IMAGES)
+    client.submit(job("a"), IMAGES)  # in flight already, or back already: never two at once
+    assert queue.status().waiting == asked
+    if asked:
+        assert client.poll() == [] and queue.dead() == []
+        work_off(queue)
+    (result, *more) = client.poll()
+    assert (result.cot is None) is (ending == "dead" and not asked)
+    assert len(more) == (not asked), "what was back before it was submitted again comes back again"
+    assert client.outstanding == []
 
 
 def test_an_answer_that_cannot_be_read_says_so() -> None:

@@ -356,6 +356,24 @@ def test_dead_jobs_can_be_tried_again(make: Make) -> None:
     assert queue.retry_dead() == (["a"], []) and queue.retry_dead() == ([], [])
 
 
+def test_only_a_result_can_be_thrown_away(make: Make) -> None:
+    queue = make()
+    assert not queue.forget("a")
+    put(queue, "a", "b")
+    assert not queue.forget("a"), "it waits"
+    for claimed in queue.get("w", 2):
+        assert not queue.forget(claimed.id), "it is being worked on"
+        if claimed.id == "a":
+            queue.finish(claimed.entry, "a", "{}")
+        else:
+            queue.fail(claimed.entry, "b", "why", retry=False)
+    assert queue.forget("a") and not queue.forget("a") and not queue.forget("b")
+    assert queue.find(["a"]) == {} and queue.find(["b"])["b"].reason == "why"
+    put(queue, "a")
+    (claimed,) = queue.get("w")
+    assert queue.finish(claimed.entry, "a", '{"new": 1}') and queue.find(["a"])["a"].result == '{"new": 1}'
+
+
 def test_pictures_are_forgotten_and_say_so(make: Make) -> None:
     queue = make(ttl_s=0.06)
     put(queue, "a", "b")

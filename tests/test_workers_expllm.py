@@ -147,6 +147,21 @@ def test_a_backend_that_cannot_work_at_all_ends_the_worker_and_harms_no_job(erro
     assert result(queue, "a").verified and result(queue, "b").verified
 
 
+def test_what_the_backend_has_no_text_for_is_a_dead_letter_with_its_reasons() -> None:
+    class Speechless(Backend):
+        def explain(self, jobs: list[Job], images: list[dict[str, np.ndarray]]) -> list[Result]:
+            return [replace(one, cot=None, verified=False, reasons=("no label", "no end"), attempts=3) if one.id == "b" else one
+                    for one in super().explain(jobs, images)]  # fmt: skip
+
+    queue, backend = MemoryQueue(), Speechless()
+    put(queue, "a", "b")
+    assert work(queue, backend) == 0
+    assert result(queue, "a").verified and backend.calls == [["a", "b"]], "it is not tried again by itself"
+    ended = queue.find(["b"])["b"]
+    assert ended.result is None and ended.reason == "test: no label; no end"
+    assert [letter.id for letter in queue.dead()] == ["b"]
+
+
 def test_a_result_that_is_too_large_is_a_dead_letter() -> None:
     huge = ChainOfThought("x" * 300_000, "", "", "neutral")
     queue = MemoryQueue()
