@@ -135,6 +135,9 @@ class Explain(Section):
     model: str | None = Field(
         None, description="nano: folder of another ExpLLM; openai: the model's name at the server; transformers: folder of a model"
     )
+    base: str | None = Field(
+        None, description="nano: folder of the checkpoint that explain.model is an adapter for; without it, where it was trained"
+    )
     adapter: str | None = Field(None, description="transformers: folder of a LoRA adapter (peft) for the model")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="nano, transformers: where the model runs")
     threads: int = Field(1, ge=1, description="nano: CPU threads; more only help on a machine that does nothing else")
