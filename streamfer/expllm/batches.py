@@ -15,12 +15,15 @@ from streamfer.expllm.model import Looks
 
 if TYPE_CHECKING:
     from streamfer.expllm.model import ExpLLM
+    from streamfer.expllm.patches import Pictures
 
 
 class TorchState:
     """The language model with its cache: which position comes next. `logits` (N, vocabulary) float32."""
 
-    def __init__(self, model: ExpLLM, prompts: list[list[int]], looks: Looks | ArrayLooks | None, room: int) -> None:
+    def __init__(
+        self, model: ExpLLM, prompts: list[list[int]], looks: Looks | Pictures | ArrayLooks | None, room: int
+    ) -> None:
         from transformers import StaticCache
 
         device = next(model.parameters()).device
@@ -35,9 +38,9 @@ class TorchState:
         self._cache = StaticCache(config=model.lm.config, max_cache_len=room)
         self._attention, self._positions = attention.to(device), positions.to(device)
         looks = Looks.of(looks) if isinstance(looks, ArrayLooks) else looks
-        looks = looks if looks is not None else Looks.none(count, model.size)
+        looks = looks if looks is not None else model.blind(count)
         with torch.inference_mode():
-            self.logits = self._run(model.embed(ids.to(device), looks.to(device)), self._positions)
+            self.logits = self._run(model.embed(ids.to(device), looks.to(device, model.nothing.dtype)), self._positions)
 
     @torch.inference_mode()
     def step(self, tokens: list[int]) -> np.ndarray:

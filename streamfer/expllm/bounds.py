@@ -9,6 +9,9 @@
 
 This is a filter on tokens, not a proof: the model still chooses what to say and can be wrong in ways that no single token
 shows. verify.py judges the finished text. `Bounds(..., table=False)` is for the ablation without the table: everything is open.
+
+Words are judged a token at a time. Nano's pieces are whole words and more; a pretrained vocabulary may cut a word in two
+("f" "aintly"), and such a word is left to verify.py.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from streamfer.expllm.encoding import LABEL, PLAN_TOKENS, SEP, Codec, motion_plans, plan_of
+from streamfer.expllm.encoding import CODES, LABEL, PLAN_TOKENS, SEP, Codec, motion_plans, plan_of, surface
 from streamfer.expllm.evidence import Evidence
 from streamfer.expllm.phrases import PHRASES
 from streamfer.expllm.slots import SLOTS, fill
@@ -65,10 +68,15 @@ class _Vocabulary:
 
 @lru_cache(maxsize=4)
 def _vocabulary(codec: Codec) -> _Vocabulary:
-    words = {n: token for token, n in codec.tokenizer.get_vocab().items() if token not in SLOTS}
+    vocabulary = codec.tokenizer.get_vocab()
+    words = {n: surface(token) for token, n in vocabulary.items() if token not in SLOTS}
+    spelt = CODES[0] in vocabulary  # then no code needs to be spelt out of pieces
+    plain = {
+        n: token for n, token in words.items()
+        if not set(token) & MARKUP and token.isascii() and token.isprintable() and not (spelt and token.endswith("AU"))
+    }  # fmt: skip
     never = np.zeros(codec.size, bool)
-    never[[n for n, token in words.items() if set(token) & MARKUP]] = True
-    plain = {n: token for n, token in words.items() if not set(token) & MARKUP}
+    never[[n for n in words if n not in plain]] = True
 
     def having(pattern: str) -> list[int]:
         found = re.compile(pattern)

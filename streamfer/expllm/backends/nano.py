@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from streamfer.config import Explain
+    from streamfer.expllm.look import Encoder
+    from streamfer.expllm.patches import Eye
     from streamfer.expllm.vocabulary import Tokens
 
 log = logging.getLogger(__name__)
@@ -50,11 +52,17 @@ class Nano:
         from streamfer.expllm.looks import image_tokens
 
         self._codec = Codec(tokens, image_tokens(self._net.projector_kind))
-        self._encoder = Encoder.load(eye_of(folder, facts), self._net.channels)
+        self._encoder: Encoder | Eye
+        if self._net.projector_kind == "patches":
+            from streamfer.expllm.patches import Eye
+
+            self._encoder = Eye(str(facts["name"]))
+        else:
+            self._encoder = Encoder.load(eye_of(folder, facts), self._net.channels)
         self._floor, self._attempts = settings.floor, settings.attempts
         self.model = str(facts.get("name", folder.name))
         self.revision = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]
-        log.info("ExpLLM %s %s by %s, eye %s", self.model, self.revision, self.runtime, self._encoder.model.source)
+        log.info("ExpLLM %s %s by %s, eye %s", self.model, self.revision, self.runtime, self._encoder.source)
 
     def _load(self, folder: Path, settings: Explain) -> tuple[Any, Tokens, dict[str, Any]]:
         wanted = settings.device
@@ -82,7 +90,8 @@ class Nano:
         # threads of one operator wait for each other at every layer: beside a busy pipeline two are ten times slower than one
         torch.set_num_threads(settings.threads)
         self.runtime = f"torch on {device}"
-        return load(folder, device)
+        base = Path(settings.base) if settings.base else None
+        return load(folder, device, _dtype(torch, folder, device, settings.dtype), base)
 
     def explain(self, jobs: list[Job], images: list[dict[str, np.ndarray]]) -> list[Result]:
         self._tries: dict[str, int] = {}
@@ -106,6 +115,14 @@ class Nano:
             kept = best(drawn)
             drafts.append(Draft(kept.text, sum(one.tokens for one in drawn), kept.label_probabilities))
         return drafts
+
+
+def _dtype(torch: Any, folder: Path, device: str, wanted: str) -> Any:
+    """Of the weights: single precision for the small model, else what the option says or the device is best at."""
+    from streamfer.expllm.backends.transformers import _dtype as best_dtype
+    from streamfer.expllm.model import is_adapter
+
+    return best_dtype(torch, device, wanted)[0] if is_adapter(folder) else torch.float32
 
 
 def eye_of(folder: Path, facts: dict[str, object]) -> str | Path:
