@@ -230,6 +230,31 @@ def test_parquet_loads_in_pandas_with_the_types_of_the_csv(folder: Path) -> None
     np.testing.assert_allclose(table["AU12_r"], text["AU12_r"], atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["parquet", "html"])
+def test_a_torn_last_row_is_left_out_and_an_edited_one_is_named(folder: Path, name: str) -> None:
+    path = folder / "faces.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:100]) + lines[100][:30])
+    write_formats(folder, [name])
+    if name == "parquet":
+        assert len(pd.read_parquet(folder / "faces.parquet")) == 99
+    else:
+        assert max(lane.times_s[-1] for lane in gather(path, []).lanes) == float(lines[99].split(",")[2])
+    lines[50] = lines[50].replace(lines[50].split(",")[2], "noon", 1)
+    path.write_text("".join(lines[:100]))
+    with pytest.raises(PayloadInvalid, match=r"faces\.csv.*was it edited"):
+        write_formats(folder, [name])
+
+
+def test_parquet_of_a_long_file_is_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamfer.reporting.parquet._PART_BYTES", 1000)
+    monkeypatch.setattr("streamfer.reporting.parquet._GROUP_ROWS", 50)
+    write_formats(folder, ["parquet"])
+    table, text = pd.read_parquet(folder / "faces.parquet"), read(folder / "faces.csv")
+    assert table["frame"].tolist() == text["frame"].tolist() and table["person"].tolist() == text["person"].tolist()
+    np.testing.assert_allclose(table["AU12_L_raw"], text["AU12_L_raw"], atol=1e-3)
+
+
 def test_events_csv_has_a_row_per_event(folder: Path) -> None:
     write_formats(folder, ["csv"])
     table = pd.read_csv(folder / "events.csv")
