@@ -267,6 +267,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--photos", type=int, default=150)
     parser.add_argument("--attempts", type=int, default=3, help="as explain.attempts")
+    parser.add_argument("--write-batch", type=int, default=8, help="photographs written about at once")
     parser.add_argument("--only", action="append", choices=[v.name for v in VARIANTS], help="repeatable; else all")
     parser.add_argument("--encoder", default="perception", help="a bundled name or a file")
     parser.add_argument("--cache", type=Path, help="meshes of the photographs [-o/cache]")
@@ -303,7 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             encoder = AUModel.load(args.encoder, device="cpu", threads=args.threads)
             cases, looks = cases_of((args.valid,), encoder, args.cache or args.out / "cache", args.photos)
-        outcome, line = measured(variant, net, codec, cases, looks, args.attempts)
+        outcome, line = measured(variant, net, codec, cases, looks, args.attempts, args.write_batch)
         for t in outcome.told[:2]:
             logging.info("%s, %s: %s %s", variant.name, t.case.id, t.first, t.first_faults)
         append(path, line | {"settings": settings, "losses": losses})
