@@ -13,8 +13,8 @@ import pytest
 from streamfer.errors import ModelContract, ModelMissing, ParseError, UsageError
 from streamfer.expllm.engine import Case, ComposerWriter, Counts, Sample, build
 from streamfer.expllm.text import normalise, parse_cot
-from streamfer.records import LABELS, to_json
-from tests.expllm_events import evidence
+from streamfer.records import LABELS, Job, to_json
+from tests.expllm_events import event, evidence
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
@@ -232,6 +232,47 @@ def test_an_adapter_goes_on_its_own_base_and_on_no_other(bases, data, tmp_path) 
     (folder / "config.json").write_text(json.dumps(facts))
     with pytest.raises(ModelContract, match="weights are those of another model"):
         model.load(folder, base=bases["smol"])
+
+
+@pytest.mark.parametrize("size", ["smollm2", "7b"])
+def test_the_worker_s_backend_takes_an_adapter(size, bases, data, tmp_path) -> None:
+    """From key frames to a result, with the base moved elsewhere."""
+    from streamfer.config import Explain
+    from streamfer.expllm.backends import load
+
+    run = training.train(replace(settings(size, bases, data, tmp_path / "run"), all=0))
+    folder = training.export(run, tmp_path / "model", "landmarks")
+    facts = json.loads((folder / "config.json").read_text())
+    for told in facts["bases"].values():
+        told["path"] = str(tmp_path / "gone")
+    (folder / "config.json").write_text(json.dumps(facts))
+    options = {"model": str(folder), "base": str(bases["smol"].parent), "attempts": 1, "device": "cpu"}
+    backend = load("nano", Explain(**options))  # type: ignore[arg-type]
+    frame = np.full((80, 80, 3), 90, np.uint8)
+    job = Job("j1", event("6 12", id="j1"), (), 0.0)
+    result = backend.explain([job], [{"onset": frame, "apex": frame}])[0]
+    assert result.id == "j1" and result.model == f"expllm-{size}" and result.tokens > 0
+    assert result.cot is None or result.cot.label in LABELS
+
+
+def test_pictures_go_from_cot_build_to_training_and_evaluation(samples, bases, data, tmp_path) -> None:
+    from streamfer.evaluation import explanations
+    from streamfer.training.expllm_build import write
+
+    grey = np.random.default_rng(0).integers(0, 255, (3, 72, 72), dtype=np.uint8)
+    shown = patches.Pictures.of_crops(grey, grey[::-1].copy())
+    cases = [Case(f"x{n}", samples[n].evidence, None, row=n) for n in range(3)]
+    write(tmp_path / "cot.jsonl", cases, shown)
+    back, kept = training.load_samples(tmp_path / "cot.jsonl", pictures=True)
+    assert isinstance(kept, patches.Pictures) and [s.row for s in back] == [0, 1, 2]
+    assert torch.equal(kept.apex, shown.apex) and kept.moved.tolist() == [1, 1, 1]
+    both = training.Data.load((data, tmp_path / "cot.jsonl"), pictures=True)  # 224 px and 72 px
+    assert isinstance(both.looks, patches.Pictures) and len(both.looks) == len(samples) + 3
+    run = training.train(replace(settings("7b", bases, tmp_path / "cot.jsonl", tmp_path / "run"), all=0))
+    run.model.eval()
+    run.model.size = replace(run.model.size, answer=60)  # it has learned nothing: it would chatter to the end
+    outcome = explanations.run(run.model, run.codec, cases, kept, batch=2, attempts=1)
+    assert [told.case.id for told in outcome.told] == ["x0", "x1", "x2"]
 
 
 # -------------------------------------------------------------------------------------- bases and sizes

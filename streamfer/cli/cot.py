@@ -18,6 +18,11 @@ _ENCODER = click.option(
     "--encoder", default="perception", show_default=True, metavar="MODEL", help="What looks at the faces: an ONNX file."
 )
 _CACHE = click.option("--cache", type=click.Path(path_type=Path), help="Crops and renders.  [default: beside OUT]")
+_PICTURES = click.option(
+    "--pictures",
+    is_flag=True,
+    help="Keep the pictures instead of what MODEL saw of them: for `train expllm --size 7b`.",
+)
 _FILE = click.Path(exists=True, path_type=Path)
 
 
@@ -41,18 +46,31 @@ def build() -> None:
 )
 @click.option("--only-held-out", is_flag=True, help="Those alone, all of them.")
 @_ENCODER
+@_PICTURES
 @_CACHE
 @_OUT
 @logging_options
 def fer(
-    files: tuple[Path, ...], hold_out: int, only_held_out: bool, encoder: str, cache: Path | None, out: Path
+    files: tuple[Path, ...],
+    hold_out: int,
+    only_held_out: bool,
+    encoder: str,
+    pictures: bool,
+    cache: Path | None,
+    out: Path,
 ) -> None:
     """FER+ photographs (npz with images and votes)."""
     from streamfer.training.expllm_build import build_fer
 
     _say(
         build_fer(
-            files, _encoder(encoder), cache or out.parent / "cache", out, hold_out=hold_out, only_held_out=only_held_out
+            files,
+            _encoder(encoder),
+            cache or out.parent / "cache",
+            out,
+            hold_out=hold_out,
+            only_held_out=only_held_out,
+            pictures=pictures,
         )
     )
 
@@ -63,14 +81,15 @@ def fer(
     "--seed", "seeds", multiple=True, default=(11, 12, 13), show_default=True, help="Of the renders. Repeatable."
 )
 @_ENCODER
+@_PICTURES
 @_CACHE
 @_OUT
 @logging_options
-def renders(ict: Path, seeds: tuple[int, ...], encoder: str, cache: Path | None, out: Path) -> None:
+def renders(ict: Path, seeds: tuple[int, ...], encoder: str, pictures: bool, cache: Path | None, out: Path) -> None:
     """Onset and apex of ICT-FaceKit people in one view."""
     from streamfer.training.expllm_build import build_renders
 
-    _say(build_renders(ict, seeds, _encoder(encoder), cache or out.parent / "cache", out))
+    _say(build_renders(ict, seeds, _encoder(encoder), cache or out.parent / "cache", out, pictures=pictures))
 
 
 @build.command("made-up")
@@ -88,13 +107,14 @@ def made_up(count: int, seed: int, out: Path) -> None:
 @build.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @_ENCODER
+@_PICTURES
 @_OUT
 @logging_options
-def events(folder: Path, encoder: str, out: Path) -> None:
+def events(folder: Path, encoder: str, pictures: bool, out: Path) -> None:
     """What `streamfer analyze` found in a clip (its folder of results)."""
     from streamfer.training.expllm_build import build_events
 
-    _say(build_events(folder, _encoder(encoder), out))
+    _say(build_events(folder, _encoder(encoder), out, pictures=pictures))
 
 
 def _encoder(spec: str) -> AUModel:

@@ -311,6 +311,9 @@ _EXPLLM = (
     click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)),
     click.option("--model", type=_PATH, help="Folder of an ExpLLM.  [default: the bundled one]"),
     click.option(
+        "--base", type=_PATH, help="Checkpoint that the model is an adapter for.  [default: where it was trained]"
+    ),
+    click.option(
         "--cache",
         type=_PATH,
         default=Path("work_data/cot"),
@@ -359,7 +362,7 @@ def feabench(**options: Any) -> None:
 
 
 def _explained(
-    sources: tuple[Path, ...], model: Path | None, cache: Path, limit: int | None, batch: int, threads: int | None,
+    sources: tuple[Path, ...], model: Path | None, base: Path | None, cache: Path, limit: int | None, batch: int, threads: int | None,
     no_table: bool, no_pictures: bool, label_first: bool, as_json: bool,
 ) -> tuple[Any, str]:  # fmt: skip
     from streamfer.errors import ExtraMissing
@@ -369,8 +372,8 @@ def _explained(
         from streamfer.evaluation.explanations_data import cases_of, loaded
     except ImportError as error:
         raise ExtraMissing.of(error.name or "torch", "train", "evaluating ExpLLM") from None
-    net, codec, encoder, name = loaded(model, threads)
-    cases, looks = cases_of(sources, encoder, cache, limit)
+    net, codec, encoder, name = loaded(model, threads, base)
+    cases, looks = cases_of(sources, encoder, cache, limit, pictures=net.projector_kind == "patches")
     outcome = run(
         net, codec, cases, None if no_pictures else looks, batch=batch, table=not no_table, label_first=label_first
     )

@@ -37,6 +37,7 @@ from streamfer.expllm.encoding import Codec
 from streamfer.expllm.engine import Case
 from streamfer.expllm.generate import How
 from streamfer.expllm.model import ExpLLM, Looks
+from streamfer.expllm.patches import Pictures
 from streamfer.expllm.rules import judge
 from streamfer.expllm.verify import described, label_from_description, supported_share
 from streamfer.records import ChainOfThought
@@ -63,7 +64,7 @@ class Outcome:
 
 
 def run(
-    net: ExpLLM, codec: Codec, cases: Sequence[Case], looks: Looks | None, *, batch: int = 8, attempts: int = 3,
+    net: ExpLLM, codec: Codec, cases: Sequence[Case], looks: Looks | Pictures | None, *, batch: int = 8, attempts: int = 3,
     table: bool = True, label_first: bool = False,
 ) -> Outcome:  # fmt: skip
     """Explain every case, `batch` at a time, as the worker would."""
@@ -79,7 +80,7 @@ def _batch(
     net: ExpLLM,
     codec: Codec,
     cases: Sequence[Case],
-    looks: Looks | None,
+    looks: Looks | Pictures | None,
     attempts: int,
     table: bool,
     label_first: bool,

@@ -36,7 +36,7 @@ PADDING = (123, 117, 104)
 
 @dataclass(slots=True)
 class Pictures:
-    """Apex and onset of N key moments as they go into the encoder: uint8, (N, 224, 224, 3).
+    """Apex and onset of N key moments: uint8 RGB, (N, side, side, 3). The encoder scales them to 224 px.
 
     `seen` is 0 where there is no picture; `moved` 0 where there is no onset, as with a photograph.
     """
@@ -63,11 +63,24 @@ class Pictures:
 
     @classmethod
     def joined(cls, parts: list[Pictures]) -> Pictures:
+        if len({part.apex.shape[1] for part in parts}) > 1:
+            parts = [cls(scaled(part.apex), scaled(part.onset), part.seen, part.moved) for part in parts]
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
     @classmethod
+    def of_crops(cls, apex: np.ndarray, onset: np.ndarray | None = None) -> Pictures:
+        """Of grey crops (N, side, side) uint8; photographs have no onset."""
+
+        def colour(crops: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(crops)[..., None].repeat(1, 1, 1, 3)
+
+        count, shown = len(apex), colour(apex)
+        before = torch.zeros_like(shown) if onset is None else colour(onset)
+        return cls(shown, before, torch.ones(count), torch.full((count,), float(onset is not None)))
+
+    @classmethod
     def of(cls, images: Sequence[Mapping[str, np.ndarray]]) -> Pictures:
-        """Of each job's `apex` and `onset`, (H, W, 3) uint8 RGB."""
+        """Of each job's `apex` and `onset`, (H, W, 3) uint8 RGB of any size."""
 
         def side(role: str) -> torch.Tensor:
             return torch.stack([squared(one[role]) if role in one else empty for one in images])
@@ -85,10 +98,17 @@ def squared(picture: np.ndarray) -> torch.Tensor:
     square = np.full((side, side, 3), PADDING, np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = picture
-    scaled = functional.interpolate(
-        torch.from_numpy(square).permute(2, 0, 1)[None].float(), (SIDE_PX, SIDE_PX), mode="bicubic", antialias=True
+    return scaled(torch.from_numpy(square)[None])[0]
+
+
+def scaled(pictures: torch.Tensor) -> torch.Tensor:
+    """(N, side, side, 3) uint8 -> (N, 224, 224, 3), bicubic, antialiased."""
+    if pictures.shape[1] == SIDE_PX:
+        return pictures
+    found = functional.interpolate(
+        pictures.permute(0, 3, 1, 2).float(), (SIDE_PX, SIDE_PX), mode="bicubic", antialias=True
     )
-    return scaled[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8)
+    return found.permute(0, 2, 3, 1).round().clamp(0, 255).to(torch.uint8)
 
 
 class Eye:
@@ -129,7 +149,7 @@ class Patches(nn.Module):
     def _patches(self, pictures: torch.Tensor) -> torch.Tensor:
         dtype = self.change.dtype
         mean, deviation = (torch.tensor(v, device=pictures.device) * 255 for v in (MEAN, DEVIATION))
-        pixels = ((pictures.float() - mean) / deviation).permute(0, 3, 1, 2).to(dtype)
+        pixels = ((scaled(pictures).float() - mean) / deviation).permute(0, 3, 1, 2).to(dtype)
         hidden = self.vision(pixel_values=pixels).last_hidden_state  # after the last norm; class token first
         return hidden[:, -(GRID**2) :].to(dtype)
 

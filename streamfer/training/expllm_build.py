@@ -6,7 +6,8 @@
     build_events(Path("out/clip"), encoder, out)                       # what `streamfer analyze` found in a clip
 
 Each writes OUT (one `engine.Sample` a line) and, where there are pictures, OUT's name + `.looks.safetensors` with what
-the vision encoder saw of them, row by row, so that training does not run the encoder again. Both are replaced whole.
+the perception network saw of them, row by row, so that training does not run it again; with `pictures=True` the pictures
+themselves instead (`.pictures.safetensors`), for sizes with an eye of their own. Both are replaced whole.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import logging
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +28,10 @@ from streamfer.expllm.engine import Case, ComposerWriter, CoTWriter, Counts, bui
 from streamfer.expllm.evidence import Evidence
 from streamfer.expllm.look import Encoder, local_points, looks_of
 from streamfer.expllm.model import Looks, ModelSize
+from streamfer.expllm.patches import Pictures
 from streamfer.records import LABELS, to_json
 from streamfer.training import face_crops
-from streamfer.training.expllm import LOOKS
+from streamfer.training.expllm import LOOKS, PICTURES
 from streamfer.training.expllm_data import FLOOR, compact, encoded, made_up, render_pairs, rest_of, still_cases
 from streamfer.training.face_crops import CROP_PX
 from streamfer.training.perception_data import held_out
@@ -39,7 +42,7 @@ MOST_OF_A_LABEL = 3500
 """Photographs taken of one label: FER+ has 8,700 happy and 6,900 neutral ones, and 165 of contempt."""
 
 
-def write(out: Path, cases: Iterable[Case], looks: Looks | None, writer: CoTWriter | None = None) -> Counts:
+def write(out: Path, cases: Iterable[Case], looks: Looks | Pictures | None, writer: CoTWriter | None = None) -> Counts:
     """Run the engine over `cases` and write the accepted samples; only looks that a sample points to are kept."""
     from dataclasses import replace
 
@@ -58,8 +61,9 @@ def write(out: Path, cases: Iterable[Case], looks: Looks | None, writer: CoTWrit
         kept = (
             looks.take(torch.tensor(used, dtype=torch.long)) if used else looks.take(torch.zeros(0, dtype=torch.long))
         )
-        kept = compact(kept)
-        save_file({name: getattr(kept, name).contiguous() for name in kept.__slots__}, out.with_name(out.stem + LOOKS))
+        kept = compact(kept) if isinstance(kept, Looks) else kept
+        beside = out.with_name(out.stem + (LOOKS if isinstance(kept, Looks) else PICTURES))
+        save_file({name: getattr(kept, name).contiguous() for name in kept.__slots__}, beside)
     part.replace(out)
     log.info(
         "%s: %d texts in %d attempts; no action %d; refused %s",
@@ -81,20 +85,21 @@ def build_fer(
     hold_out: int,
     only_held_out: bool = False,
     seed: int = 0,
+    pictures: bool = False,
 ) -> Counts:
     """FER+ photographs. Those that the perception network chose by (`hold_out`) are left out, or are the only ones."""
     most = MOST_OF_A_LABEL if hold_out and not only_held_out else None
     cases, looks = fer_cases(
-        paths, encoder, cache, hold_out=hold_out, only_held_out=only_held_out, most=most, seed=seed
+        paths, encoder, cache, hold_out=hold_out, only_held_out=only_held_out, most=most, seed=seed, pictures=pictures
     )
     return write(out, cases, looks)
 
 
 def fer_cases(
     paths: tuple[Path, ...], encoder: AUModel, cache: Path, *, hold_out: int = 0, only_held_out: bool = False,
-    most: int | None = None, seed: int = 0,
-) -> tuple[list[Case], Looks]:  # fmt: skip
-    """All photographs with a majority and a mesh, at most `most` of a label, and what the encoder sees of them."""
+    most: int | None = None, seed: int = 0, pictures: bool = False,
+) -> tuple[list[Case], Looks | Pictures]:  # fmt: skip
+    """All photographs with a majority and a mesh, at most `most` of a label, and what the encoder sees of them (or they)."""
     parts, votes, names = [], [], []
     for path in paths:
         parts.append(face_crops.cached(cache / f"{path.stem}.npz", partial(face_crops.fer_faces, path)))
@@ -114,6 +119,8 @@ def fer_cases(
     rest = rest_of(seen.intensity, labels[wanted], chosen.found)
     name = names[wanted[0]] if len(wanted) else "fer"
     cases = list(still_cases(name, vote[wanted], chosen, seen, encoder.names, rest, encoder.source))
+    if pictures:
+        return cases, Pictures.of_crops(chosen.crops)
     return cases, looks_of(seen, None, local_points(chosen.landmarks, CROP_PX))
 
 
@@ -122,7 +129,13 @@ def _some(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def build_renders(
-    ict: Path, seeds: tuple[int, ...], encoder: AUModel, cache: Path, out: Path, people: int = 50
+    ict: Path,
+    seeds: tuple[int, ...],
+    encoder: AUModel,
+    cache: Path,
+    out: Path,
+    people: int = 50,
+    pictures: bool = False,
 ) -> Counts:
     """Pairs of ICT-FaceKit renders, as the perception network's training makes and keeps them."""
     from streamfer.training.perception import PerceptionTraining
@@ -130,41 +143,46 @@ def build_renders(
 
     config = PerceptionTraining(out=cache, fer=(), ict=ict, cache=cache, people=people)
     cases: list[Case] = []
-    parts: list[Looks] = []
+    parts: list[Any] = []
     for seed in seeds:
         faces, renders = load_renders(config, seed)
-        more, looks = render_pairs(renders, faces, encoded(encoder, faces), encoder.names, encoder.source, seed)
+        seen = encoded(encoder, faces)
+        more, looks = render_pairs(renders, faces, seen, encoder.names, encoder.source, seed, pictures=pictures)
         before = sum(len(part) for part in parts)
         cases += [Case(c.id, c.evidence, c.truth, c.pictures, c.row + before) for c in more]
         parts.append(looks)
-    return write(out, cases, Looks.joined(parts))
+    return write(out, cases, type(parts[0]).joined(parts))
 
 
 def build_made_up(count: int, seed: int, out: Path) -> Counts:
     return write(out, made_up(count, seed), None)
 
 
-def build_events(folder: Path, encoder: AUModel, out: Path) -> Counts:
+def build_events(folder: Path, encoder: AUModel, out: Path, *, pictures: bool = False) -> Counts:
     """As `event_cases`, written by the engine."""
-    return write(out, *event_cases(folder, encoder))
+    return write(out, *event_cases(folder, encoder, pictures=pictures))
 
 
-def event_cases(folder: Path, encoder: AUModel) -> tuple[list[Case], Looks | None]:
+def event_cases(
+    folder: Path, encoder: AUModel, *, pictures: bool = False
+) -> tuple[list[Case], Looks | Pictures | None]:
     """The events that `streamfer analyze` left in a folder, with their key frames; nothing is known of their truth."""
     import cv2
 
     from streamfer.reporting.folder import KEYFRAMES, load
 
     analysis = load(folder)
-    looker = Encoder(encoder, ModelSize(0))
-    cases, pictures = [], []
+    cases, shown = [], []
     for n, explained in enumerate(analysis.explained):
         event = explained.event
         paths = {role: folder / KEYFRAMES / f"{event.id}_{role}.jpg" for role in ("onset", "apex")}
         if not all(path.is_file() for path in paths.values()):
             raise UsageError(f"{folder} has no key frames of {event.id}: analyse with output.keyframes on")
-        pictures.append({role: cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for role, path in paths.items()})
+        shown.append({role: cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for role, path in paths.items()})
         cases.append(Case(event.id, Evidence.of(event, FLOOR), None, tuple(str(path) for path in paths.values()), n))
-    looks = looker.look(pictures) if pictures else None
+    if pictures or not shown:
+        return cases, Pictures.of(shown) if shown else None
+    looker = Encoder(encoder, ModelSize(0))
+    looks = looker.look(shown)
     looker.close()
     return cases, looks

@@ -26,6 +26,7 @@ from streamfer.expllm.engine import Case
 from streamfer.expllm.evidence import EXPECTED_MOTION, Evidence, EvidenceKind
 from streamfer.expllm.look import local_points, looks_of
 from streamfer.expllm.model import Looks
+from streamfer.expllm.patches import Pictures
 from streamfer.records import LABELS, AUChange, Event, Expressed, Label, Moment, RegionMotion, Side
 from streamfer.screening.flow import REGION_POINTS
 from streamfer.training.augment import centre
@@ -73,8 +74,16 @@ def still_cases(
 
 
 def render_pairs(
-    renders: Renders, faces: FaceCrops, seen: Encoded, names: tuple[str, ...], source: str, seed: int, each: int = 5
-) -> tuple[list[Case], Looks]:
+    renders: Renders,
+    faces: FaceCrops,
+    seen: Encoded,
+    names: tuple[str, ...],
+    source: str,
+    seed: int,
+    each: int = 5,
+    *,
+    pictures: bool = False,
+) -> tuple[list[Case], Looks | Pictures]:
     """Onset and apex of one person in one view: from the calmest picture of the view to `each` others."""
     rng = random.Random(seed)
     strength = renders.weights.sum(axis=1)
@@ -100,6 +109,8 @@ def render_pairs(
     def rows_of(rows: np.ndarray) -> Encoded:
         return Encoded(*(getattr(seen, name)[rows] for name in Encoded._fields))
 
+    if pictures:
+        return cases, Pictures.of_crops(faces.crops[apex], faces.crops[onset])
     points = local_points(faces.landmarks[apex], CROP_PX)
     return cases, looks_of(rows_of(apex), rows_of(onset), points)
 
