@@ -40,6 +40,27 @@ def test_no_macro_expression(stream):
     assert macros(stream) == []
 
 
+def test_one_that_is_just_too_long_for_a_micro_expression_is_not_lost():
+    events = macros(smiling(onset=2.6, apex=2.9, offset=3.26))  # a tenth of the peak lies a fifth in: 0.53 s
+    assert [event.duration_s for event in events] == [pytest.approx(0.53, abs=0.05)]
+
+
+def test_a_raised_brow_that_ends_in_a_smile_is_two_expressions():
+    stream = smiling(onset=3.2, apex=4.2, offset=5.5, size=2.5)
+    stream.aus |= dict.fromkeys(("AU01_L", "AU01_R"), (3.0, (2.0, 3.0, 3.8)))
+    brows, smile = macros(stream)
+    assert (brows.aus[0].au, brows.apex.time_s) == ("AU01", pytest.approx(3.0, abs=0.07))
+    assert (smile.aus[0].au, smile.apex.time_s) == ("AU12", pytest.approx(4.2, abs=0.07))
+    assert brows.offset.time_s <= smile.onset.time_s
+
+
+@pytest.mark.parametrize("apex", [3.0, 3.2, 3.4], ids=["together", "a little later", "later"])
+def test_an_au_that_goes_on_for_longer_is_no_second_expression(apex):
+    stream = smiling()
+    stream.aus["AU10_L"] = (2.5, (2.0, apex, 6.0))
+    assert len(macros(stream)) == 1
+
+
 def test_speech_asks_for_more_of_the_mouth():
     quiet, talking = smiling(size=1.6), smiling(size=1.6, speech=(0.5, 8.5, 0.15))
     assert len(macros(quiet)) == 1

@@ -6,9 +6,9 @@
             ...
     events = screener.flush()
 
-Promises: an event comes out at most `lookback_s` after its apex, a micro-expression at most a second after its offset;
-no event spans a gap, a cut, a new segment or a time when the face could not be measured; memory per track is bounded;
-the same readings give the same events. Ids depend on source, person, apex, kind and configuration only.
+Promises: an event comes out at most `lookback_s` after its apex, a micro-expression at most a second after its offset, a
+slight macro-expression 1.2 s; no event spans a gap, a cut, a new segment or a time when the face could not be measured; memory per
+track is bounded; the same readings give the same events. Ids depend on source, person, apex, kind and configuration only.
 
 Micro-expressions come from optical flow (brief.py), macro-expressions from AU curves when they are strong (sustained.py)
 and from landmarks when they are slight (lasting.py). naming.py says which AUs moved. What happens around an event
@@ -242,7 +242,8 @@ class Screener:
     def _strong(self, number: int, track: _Track, stretch: _Stretch, run: Run) -> list[Event]:
         """The macro-expression that a run of the AU curves makes, unless it is too short or speech."""
         self.counts["macro_runs"] += 1
-        if run.offset_s - run.onset_s <= self.config.micro_max_s * LENGTH_TOLERANCE:
+        # no tolerance here: a strong expression that is neither micro nor macro would be lost
+        if run.offset_s - run.onset_s <= self.config.micro_max_s:
             self.counts["macro_other_length"] += 1
             return []
         half = UPPER if run.upper else LOWER

@@ -2,7 +2,8 @@
 
 A run begins when the corrected intensity of any expressive AU reaches ENTER (between A and B on the FACS scale), and
 ends when every AU that took part has fallen below LEAVE of its own peak for QUIET_S. Onset and offset are then moved outwards
-to where the strongest AU has a tenth of its peak left. Runs do not depend on flow, so they survive head motion, and may
+to where the strongest AU has a tenth of its peak left. What rises before or after that within the run is an expression of its own:
+a raised brow may end in a smile without a moment of rest. Runs do not depend on flow, so they survive head motion, and may
 last: after `longest_s` a run is cut and the rest of it is silent.
 
 Opening lips (AU25, AU26, AU27), pressing and puckering them (AU18, AU23, AU24) are what speech is made of and do not begin a
@@ -22,6 +23,7 @@ ENTER = 1.2
 LEAVE = 0.35
 LEAVE_AT_LEAST = 0.4
 QUIET_S = 0.2
+NEW_RISE = 0.6  # how far another top must stand above the valley beside what was told: half of ENTER
 OUTWARD = 0.1  # share of the peak at which an expression begins and ends
 OUTWARD_S = 0.6  # how far onset and offset may move outwards
 DECISION_S = QUIET_S + 0.4
@@ -61,7 +63,7 @@ class SustainedScan:
         return self._begin_s
 
     def push(self, now_s: float, end: bool = False) -> list[Run]:
-        """Take the last row of the states; returns the run that it ends, if any."""
+        """Take the last row of the states; returns the expressions of the run that it ends, in order."""
         if not self._columns or not len(self._states):
             return []
         values = self._states.rows[-1, STATE_WIDTH:][self._columns]
@@ -78,27 +80,52 @@ class SustainedScan:
         too_long = now_s - self._begin_s >= self._longest_s - 2 * OUTWARD_S
         if not (over or too_long or end):
             return []
-        run = None if self._silent else self._run(self._begin_s, self._quiet_s or now_s, cut=too_long and not over)
+        runs = [] if self._silent else self._runs(self._begin_s, self._quiet_s or now_s, cut=too_long and not over)
         self._silent = too_long and not over and not end
         if self._silent:
             self._begin_s = now_s  # stays open, unreported, until it is over
         else:
             self._begin_s = None
-        return [run] if run is not None else []
+        return runs
 
-    def _run(self, begin_s: float, end_s: float, cut: bool) -> Run:
+    def _runs(self, begin_s: float, end_s: float, cut: bool) -> list[Run]:
         near = self._states.between(begin_s - OUTWARD_S, end_s + OUTWARD_S)
         times = self._states.times[near]
         curves = self._states.rows[near, STATE_WIDTH:][:, self._columns]
         inside = (times >= begin_s) & (times <= end_s)
-        strongest = int(curves[inside].max(axis=0).argmax())
-        curve = curves[:, strongest]
-        top = int(np.flatnonzero(inside)[curve[inside].argmax()])
-        low = curve <= max(OUTWARD * curve[top], 0.1)
-        before, after = np.flatnonzero(low[:top]), np.flatnonzero(low[top:])
-        onset = int(before[-1]) if len(before) else 0
-        offset = top + int(after[0]) if len(after) else len(times) - 1
-        return Run(
-            float(times[onset]), float(times[top]), float(times[offset]), float(curve[top]),
-            self._columns[strongest] in self._upper, cut,
-        )  # fmt: skip
+        told = np.zeros(len(times), bool)
+        runs = []
+        while (found := _highest(curves, inside, told)) is not None:
+            onset, top, offset, column = found
+            told[onset : offset + 1] = True
+            runs.append(Run(
+                float(times[onset]), float(times[top]), float(times[offset]), float(curves[top, column]),
+                self._columns[column] in self._upper, cut and bool(times[offset] >= end_s),
+            ))  # fmt: skip
+        return sorted(runs, key=lambda run: run.onset_s)
+
+
+def _highest(curves: np.ndarray, inside: np.ndarray, told: np.ndarray) -> tuple[int, int, int, int] | None:
+    """Onset, apex, offset and column of the highest top in `curves` (T, K) that is not `told` (T,) yet.
+
+    Beside what was told it must be a top of its own: NEW_RISE above the valley on that side, where it then begins or ends.
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate(([True], told, [True])).astype(int)))
+    best, found = ENTER, None
+    for first, end in zip(edges[::2], edges[1::2], strict=True):
+        for column in range(curves.shape[1]):
+            curve = curves[first:end, column]
+            top = int(np.where(inside[first:end], curve, 0.0).argmax())
+            if curve[top] < best:
+                continue
+            low = curve <= max(OUTWARD * curve[top], 0.1)
+            before, after = np.flatnonzero(low[:top]), np.flatnonzero(low[top:])
+            onset = int(before[-1]) if len(before) else int(curve[: top + 1].argmin()) if first else 0
+            last = int(curve[top:].argmin()) if end < len(told) else len(curve) - 1 - top
+            offset = top + (int(after[0]) if len(after) else last)
+            flank = (first > 0 and curve[top] - curve[onset] < NEW_RISE) or (
+                end < len(told) and curve[top] - curve[offset] < NEW_RISE
+            )
+            if not flank:
+                best, found = float(curve[top]), (int(first) + onset, int(first) + top, int(first) + offset, column)
+    return found
