@@ -249,6 +249,9 @@ class Recognised:
     source: str  # name, version and digest of the model
 
 
+FACE_REGIONS = ("brows", "eyes", "nose", "cheeks", "mouth", "chin")
+
+
 @dataclass(frozen=True, slots=True)
 class Expressed:
     """What the expression model makes of the whole face at onset and at apex: probabilities in the order of LABELS."""
@@ -256,6 +259,8 @@ class Expressed:
     onset: tuple[float, ...]
     apex: tuple[float, ...]
     source: str  # name, version and digest of the model
+    looked: tuple[float, ...] | None = None
+    """How strongly it looked at each of FACE_REGIONS for its best label at the apex, 0-1 of the strongest one."""
 
     @property
     def best(self) -> tuple[Label, float]:
