@@ -3,9 +3,9 @@
 `check(cot, evidence)` returns one sentence for each claim that the evidence does not support, and is empty when
 all is well. It checks: action units by code or in plain words (claims.py) against those above the floor; sides;
 strength words, FACS letters and changes; movements of regions; times; claims about lying, hiding or true feelings,
-which no measurement supports; probabilities of the expression model; and whether the label follows from the
-description: the rules of rules.py, given only the action units that the text claims, must put the label first or
-near it, and the conclusion must name it.
+which no measurement supports; probabilities of the expression model; whether the label rests on a part of the face that
+nothing speaks for (looked.py); and whether the label follows from the description: the rules of rules.py, given only the
+action units that the text claims, must put the label first or near it, and the conclusion must name it.
 
 A text passes when everything it says about the face was measured. It may leave things out; it is not graded on style.
 """
@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from streamfer.expllm.claims import Claim, MotionClaim, extract, extract_motion
 from streamfer.expllm.evidence import AUEvidence, Evidence, split_region
+from streamfer.expllm.looked import unlooked
 from streamfer.expllm.rules import Verdict, judge, speaks_for
 from streamfer.expllm.text import labels_in
 from streamfer.records import LABELS, ChainOfThought, Label
@@ -44,6 +45,7 @@ def check(cot: ChainOfThought, evidence: Evidence) -> list[str]:
     faults += _times(text, evidence)
     faults += _whole_face(text, evidence)
     faults += _contradictions(cot, evidence)
+    faults += unlooked(cot, evidence)
     faults += _overclaims(text)
     faults += _label(cot, claims, evidence)
     return list(dict.fromkeys(faults))

@@ -26,7 +26,7 @@ from streamfer.errors import PayloadInvalid
 from streamfer.expression import cam
 from streamfer.expression.cues import au_heatmap, au_heatmaps, landmarks68
 from streamfer.expression.regions import REGIONS
-from streamfer.records import LABELS, SCHEMA, Event, Label, from_json, to_json
+from streamfer.records import FACE_REGIONS, LABELS, SCHEMA, Event, Label, from_json, to_json
 
 if TYPE_CHECKING:
     from streamfer.action_units.model import AUModel, Seen
@@ -112,6 +112,42 @@ def face_maps(event: Event, seen: Seen, landmarks: np.ndarray) -> FaceMaps:
         agreement=float(cam.cam_cos(shown[None], cues[None])[0]) if cues.any() else None,
     )
     return FaceMaps(words, shown, cues, crop_px, cv2.invertAffineTransform(to_crop))
+
+
+_OF_REGION: dict[str, tuple[int, ...]] = {
+    "brows": (1, 2, 4), "eyes": (5, 7), "nose": (9,), "cheeks": (6,), "mouth": (10, 12, 14, 25, 26), "chin": (17,),
+}  # fmt: skip
+
+
+def looked(seen: Seen, landmarks: np.ndarray) -> tuple[float, ...]:
+    """For the record `Expressed`: how strongly the network looked at each of FACE_REGIONS, 0-1.
+
+    The mean of its LayerCAM (of the most probable expression) over the region of the AUs that show there, divided by that
+    of the region with the largest mean; all 0 where the map is even. `landmarks` (478, 3) in px of the picture of `seen`.
+    """
+    from streamfer.faces.align import transform
+
+    points = transform(landmarks, seen.to_crop)[None]
+    best = np.array([np.argmax(seen.expression)])
+    return looked_at(seen.features[None], seen.weights, best, points, seen.crop_px)[0]
+
+
+def looked_at(
+    features: np.ndarray, weights: np.ndarray, classes: np.ndarray, landmarks: np.ndarray, crop_px: int
+) -> list[tuple[float, ...]]:
+    """`looked` of N faces at once: features (N, C, h, w), a class for each, landmarks (N, 478, 3) in px of the crop."""
+    import cv2
+
+    maps = cam.class_activation(features, weights, classes)
+    points = landmarks68(landmarks)
+    means = np.zeros((len(maps), len(FACE_REGIONS)))
+    for n, small in enumerate(maps):
+        shown = cv2.resize(small, (_SIZE, _SIZE), interpolation=cv2.INTER_LINEAR)
+        for k, region in enumerate(FACE_REGIONS):
+            inside = au_heatmaps(points[n : n + 1], _OF_REGION[region], _SIZE, crop_px)[0].max(axis=0)
+            means[n, k] = (inside * shown).sum() / max(float(inside.sum()), 1e-6)
+    means /= np.maximum(means.max(axis=1, keepdims=True), 1e-6)
+    return [tuple(round(float(value), 3) for value in row) for row in means]
 
 
 def write(folder: Path, maps: FaceMaps, side_px: int) -> None:
