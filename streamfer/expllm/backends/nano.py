@@ -72,9 +72,8 @@ class Nano:
             from streamfer.faces.mediapipe_import import import_mediapipe
 
             self.runtime = "onnxruntime on cpu"
-            with ThreadPoolExecutor(
-                1
-            ) as beside:  # onnxruntime prepares its weights while Python imports the eye's finder
+            # onnxruntime prepares its weights while Python imports the eye's finder
+            with ThreadPoolExecutor(1) as beside:
                 loading = beside.submit(load_decoder, folder, settings.threads)
                 import_mediapipe()
                 return loading.result()
