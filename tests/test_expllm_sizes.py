@@ -19,7 +19,7 @@ from tests.expllm_events import event, evidence
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
-from streamfer.expllm import encoding, generate, model, patches, pretrained, sizes  # noqa: E402
+from streamfer.expllm import adapters, encoding, generate, model, patches, pretrained, sizes  # noqa: E402
 from streamfer.training import expllm as training  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # transformers' own
@@ -232,6 +232,31 @@ def test_an_adapter_goes_on_its_own_base_and_on_no_other(bases, data, tmp_path) 
     (folder / "config.json").write_text(json.dumps(facts))
     with pytest.raises(ModelContract, match="weights are those of another model"):
         model.load(folder, base=bases["smol"])
+
+
+def test_a_batch_in_parts_is_the_same_batch(bases, data, tmp_path) -> None:
+    """`smollm2` has no dropout, so that nothing but rounding may differ."""
+    config = replace(settings("smollm2", bases, data, tmp_path / "whole"), batch=3, rate=1e-3)
+    whole, parts = training.train(config), training.train(replace(config, out=tmp_path / "parts", at_once=2))
+    for name, p in whole.trained.items():
+        assert torch.allclose(p, parts.trained[name], atol=1e-4), name
+
+
+def test_a_base_in_half_precision_learns_in_single(bases, data, tmp_path) -> None:
+    """As on a GPU: the base in bfloat16, what is trained in float32."""
+    size = model.ModelSize(0, projector="patches", positions=1024)
+    found = {"lm": bases["vicuna"], "eye": bases["dino"]}
+    net, tokenizer = adapters.built(size, found, sizes.Lora(), torch.bfloat16)
+    learned = adapters.learned(net)
+    assert {p.dtype for p in learned.values()} == {torch.float32}
+    assert {p.dtype for name, p in net.named_parameters() if name not in learned} == {torch.bfloat16}
+    codec = encoding.Codec(tokenizer, model.image_tokens("patches"))
+    ids = torch.tensor([codec.prompt(evidence("6 12"), "<cot>")])
+    with torch.autocast("cpu", torch.bfloat16):
+        net(ids, torch.ones_like(ids), pictures(1)).float().logsumexp(-1).mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for name, p in learned.items() if name != "nothing")
+    half = adapters.merged(net).to(torch.bfloat16).eval()
+    assert generate.write(half, codec, [evidence("6 12")], pictures(1), ["a"], generate.How(most_tokens=4))[0].ids
 
 
 @pytest.mark.parametrize("size", ["smollm2", "7b"])

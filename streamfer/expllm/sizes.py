@@ -64,7 +64,7 @@ SIZES: dict[str, Size] = {
     ),
     "7b": Size(
         "7b", ("lm", "eye"), positions=2048, answer=640,
-        full={"projector": "patches", "language": 0, "projector_steps": 1000, "all": 6000, "batch": 128, "rate": 5e-4,
-              "label_turns": 0.75},
+        full={"projector": "patches", "language": 0, "projector_steps": 1000, "all": 6000, "batch": 128, "at_once": 4,
+              "rate": 5e-4, "label_turns": 0.75},
     ),
 }  # fmt: skip

@@ -64,6 +64,7 @@ class ExpLLMTraining:
     projector_steps: int = 150
     all: int = 900
     batch: int = 16
+    at_once: int = 0  # samples in memory; their gradients add up to those of the whole batch. 0: the whole batch
     rate: float = 1.5e-3
     weight_decay: float = 0.05
     label_weight: float = 4.0  # of the label token's loss against a word's
@@ -229,24 +230,37 @@ class Run:
             encodings = [self.without_image(encoding) for encoding in encodings]
         ids, attention, weights = self.padded(encodings)
         looks = None if part == "language" else self.looks(picked)
+        self.optimiser.zero_grad()
+        at_once = self.config.at_once or len(picked)
+        told: list[tuple[torch.Tensor, torch.Tensor]] = []
+        whole = weights[:, 1:].sum()
+        for start in range(0, len(picked), at_once):
+            rows = torch.arange(start, min(start + at_once, len(picked)), device=ids.device)
+            losses, weight = self.losses(
+                ids[rows], attention[rows], weights[rows], None if looks is None else looks.take(rows)
+            )
+            ((losses * weight).sum() / whole).backward()
+            told.append((losses.detach(), weight))
+        torch.nn.utils.clip_grad_norm_(self.trained.values(), 1.0)
+        self.optimiser.step()
+        losses, weight = (torch.cat(parts) for parts in zip(*told, strict=True))
+        is_label = weight > 1
+        return {
+            "text": losses[~is_label].mean().item(), "label": losses[is_label].mean().item() if is_label.any() else 0.0,
+            "tokens": float(attention.sum().item()),
+        }  # fmt: skip
+
+    def losses(
+        self, ids: torch.Tensor, attention: torch.Tensor, weights: torch.Tensor, looks: Looks | Pictures | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross entropy of every token that is learned from, and its weight."""
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             body, head = halves(self.model.lm)
             hidden = body(inputs_embeds=self.model.embed(ids, looks), attention_mask=attention, use_cache=False)[0]
             # only positions that are learned from go through the vocabulary
             at = (weights[:, 1:] > 0).nonzero(as_tuple=True)
             logits = head(hidden[:, :-1][at])
-        losses = functional.cross_entropy(logits.float(), ids[:, 1:][at], reduction="none")
-        weight = weights[:, 1:][at]
-        loss = (losses * weight).sum() / weight.sum()
-        self.optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.trained.values(), 1.0)
-        self.optimiser.step()
-        is_label = weight > 1
-        return {
-            "text": losses[~is_label].mean().item(), "label": losses[is_label].mean().item() if is_label.any() else 0.0,
-            "tokens": float(attention.sum().item()),
-        }  # fmt: skip
+        return functional.cross_entropy(logits.float(), ids[:, 1:][at], reduction="none"), weights[:, 1:][at]
 
     def pick(self, rng: np.random.Generator, *, pictures: bool) -> list[int]:
         """Candidates for a batch; with pictures, half of them have one at least."""
@@ -363,7 +377,7 @@ def bases_of(config: ExpLLMTraining) -> dict[str, Path]:
 def settings(config: ExpLLMTraining) -> dict[str, Any]:
     """What must be the same for a run to go on, in plain types."""
     plain = asdict(config)
-    for name in ("out", "threads", "device", "save_s", "report_steps"):
+    for name in ("out", "threads", "device", "save_s", "report_steps", "at_once"):
         plain.pop(name)
     plain["data"] = [path.name for path in config.data]
     for name in ("start", "lm", "eye"):
