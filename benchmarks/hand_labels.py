@@ -1,10 +1,13 @@
 """AUC of an AU model for AU4, AU6 and AU9 on frames of real clips labelled by hand (benchmarks/hand_labels/README.md).
 
     python -m benchmarks.hand_labels FOLDER [--au-model landmarks|mine.onnx]     # FOLDER holds the clips
+    python -m benchmarks.hand_labels FOLDER --program                            # as `streamfer analyze` writes it
     python -m benchmarks.hand_labels --agreement                                 # of the labeller with itself
 
 Each labelled frame is read as streamfer reads it: faces followed through the whole clip, the face nearest to the
-labelled place, no neutral level taken off. Of an AU's two sides the stronger one counts. Two numbers for each AU:
+labelled place, no neutral level taken off. Of an AU's two sides the stronger one counts. With `--program` the
+clips are analysed and faces.csv is read instead, with and without the neutral level: the whole way, the pace of looks included.
+Two numbers for each AU:
 
 * AUC: over all frames. A model that reads one person higher than another at rest pays for it here.
 * within clips: only pairs of frames of the same clip are compared (each clip weighs by its pairs): what is left once a
@@ -18,11 +21,15 @@ from __future__ import annotations
 
 import argparse
 import csv
+import subprocess
+import sys
+import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from streamfer import config
 from streamfer.action_units import facs
@@ -79,6 +86,32 @@ def measure(labels: list[Labelled], folder: Path, model: AUModel) -> np.ndarray:
         finder.close()
         if own:
             raise SystemExit(f"{file} ended before its labelled frame {max(own)}: is it the same file?")
+    return out
+
+
+def measure_program(labels: list[Labelled], folder: Path, au_model: str, look_hz: float) -> dict[str, np.ndarray]:
+    """(N, 3) from faces.csv of `streamfer analyze`, before and after the neutral level is taken off."""
+    out = {kind: np.full((len(labels), len(AUS)), np.nan) for kind in ("raw", "corrected")}
+    files = list(dict.fromkeys(one.file for one in labels))
+    with tempfile.TemporaryDirectory() as results:
+        subprocess.run(
+            [sys.executable, "-m", "streamfer", "analyze", *(str(folder / file) for file in files), "-o", results, "--quiet",
+             "--backend", "none", "--au-model", au_model, "--set", f"action_units.look_hz={look_hz:g}"],
+            check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        for file in files:
+            table = pd.read_csv(Path(results) / Path(file).stem / "faces.csv")
+            for i, one in enumerate(labels):
+                rows = table[(table["frame"] == one.frame) & (table["success"] == 1)]
+                if one.file != file or rows.empty:
+                    continue
+                middle = rows[["box_x", "box_y"]].to_numpy() + rows[["box_w", "box_h"]].to_numpy() / 2
+                row = rows.iloc[int(np.hypot(*(middle - one.place).T).argmin())]
+                for k, au in enumerate(AUS):
+                    name = f"AU{int(au[2:]):02d}"
+                    sides = [c for c in (name, f"{name}_L", f"{name}_R") if f"{c}_raw" in table]
+                    out["raw"][i, k] = max((row[f"{c}_raw"] for c in sides), default=np.nan)
+                    out["corrected"][i, k] = max((row[f"{c}_r"] for c in sides), default=np.nan)
     return out
 
 
@@ -150,6 +183,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="where the labelled clips are")
     parser.add_argument("--au-model", default="landmarks", help="'landmarks' or an ONNX file (default: landmarks)")
+    parser.add_argument("--program", action="store_true", help="read faces.csv of `streamfer analyze` instead")
+    parser.add_argument(
+        "--look-hz", type=float, default=10.0, help="with --program: action_units.look_hz (default: 10)"
+    )
     parser.add_argument("--agreement", action="store_true", help="only compare the two labellings")
     options = parser.parse_args()
     if options.agreement:
@@ -158,6 +195,11 @@ def main() -> None:
     if options.folder is None:
         parser.error("give the folder with the clips, or --agreement")
     labels = read_labels(LABELS)
+    if options.program:
+        for kind, read in measure_program(labels, options.folder, options.au_model, options.look_hz).items():
+            print(f"{options.au_model}, {options.look_hz:g} looks a second, faces.csv, {kind}: {len(labels)} frames\n")
+            print(table(labels, read) + "\n")
+        return
     model = AUModel.load(options.au_model, device="cpu")
     print(
         f"{model.info.name} {model.info.version}, {len(labels)} frames of {len({one.file for one in labels})} clips\n"
