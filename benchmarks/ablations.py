@@ -42,6 +42,7 @@ from streamfer.expllm.des2exp import Des2Exp
 from streamfer.expllm.encoding import Codec
 from streamfer.expllm.engine import Case
 from streamfer.expllm.model import ExpLLM, Looks, parameters
+from streamfer.expllm.patches import Pictures
 from streamfer.training.expllm import ExpLLMTraining, Run, train
 
 RESULTS = "results.jsonl"
@@ -295,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         projector = loaded(args.trained, args.threads)[0].size.projector
         wanted = [v for v in wanted if v.projector == projector]
     cases: list[Case] = []
-    looks: Looks | None = None
+    looks: Looks | Pictures | None = None
     for variant in wanted:
         logging.info("%s", variant.name)
         net, codec, losses = model_of(variant, args)
