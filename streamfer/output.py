@@ -11,7 +11,6 @@ import contextlib
 import errno
 import json
 import logging
-import resource
 import shutil
 import sys
 import threading
@@ -33,11 +32,11 @@ from streamfer.errors import (
     OutputMismatch,
     UsageError,
 )
+from streamfer.memory import give_back, peak_mb
 from streamfer.records import SCHEMA, Event, KeyFrame, Result, SourceCounts, SourceInfo
 from streamfer.reporting import folder as files
 from streamfer.reporting.faces_csv import FacesCsv, repair
 from streamfer.resume import Resume
-from streamfer.threads import give_back
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,8 +90,14 @@ class Output:
                 out.close()
 
     def explain_and_export(
-        self, config: Config, explainer: Explainer | None, code: int, progress: Progress, stop: threading.Event,
-        *, again: bool = False,
+        self,
+        config: Config,
+        explainer: Explainer | None,
+        code: int,
+        progress: Progress,
+        stop: threading.Event,
+        *,
+        again: bool = False,
     ) -> int:
         """Wait for explanations (asking again for those that are missing), merge them, write the other formats.
 
@@ -113,9 +118,7 @@ class Output:
             self._finish_run(code, time.perf_counter() - started)
         return code
 
-    def _explain(
-        self, explainer: Explainer, code: int, progress: Progress, stop: threading.Event, again: bool
-    ) -> int:
+    def _explain(self, explainer: Explainer, code: int, progress: Progress, stop: threading.Event, again: bool) -> int:
         analysis = files.load(self.folder)
         missing = analysis.unexplained()
         without = {event.id for event in missing}
@@ -135,7 +138,9 @@ class Output:
             return explainer.failed.exit_code
         missing = files.load(self.folder).unexplained()
         if kept and not missing and code == EXIT_DONE:
-            log.warning("no new explanation for %d events, which keep the old one: %s", len(kept), ", ".join(sorted(kept)))
+            log.warning(
+                "no new explanation for %d events, which keep the old one: %s", len(kept), ", ".join(sorted(kept))
+            )
             return EXIT_EXPLANATIONS_FAILED
         if missing and code == EXIT_DONE:
             log.warning("%d explanations failed: %s", len(missing), ", ".join(event.id for event in missing))
@@ -152,6 +157,7 @@ class Output:
                     else "verified" if e.result.verified else "unverified" for e in analysis.explained)
         )  # fmt: skip
         run["timings_s"]["reports"] = round(report_s, 3)
+        run["peak_memory_mb"] = max(run.get("peak_memory_mb", 0), peak_mb())
         files.replace_text(path, json.dumps(run, indent=1, ensure_ascii=False))
 
     def _prepare(self, info: SourceInfo, config: Config) -> Resume:
@@ -323,7 +329,7 @@ class OpenOutput:
         self._written = time.monotonic()
         self.run["counts"] = asdict(self._counts)
         self.run["events"] = {"micro": self._events["micro"], "macro": self._events["macro"]}
-        self.run["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        self.run["peak_memory_mb"] = peak_mb()
         files.replace_text(self._folder / files.RUN, json.dumps(self.run, indent=1, ensure_ascii=False))
 
 

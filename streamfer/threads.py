@@ -9,7 +9,6 @@ such stages really use two cores.
 from __future__ import annotations
 
 import ctypes
-import gc
 import threading
 from collections.abc import Generator, Iterable
 from queue import Empty, Full, Queue
@@ -79,16 +78,3 @@ def few_heaps() -> None:
     except (AttributeError, OSError):  # another C library, which has its own ways
         return
     mallopt(_M_ARENA_MAX, 2)
-
-
-def give_back() -> None:
-    """Return freed memory to the system, between two kinds of work: glibc keeps it for allocations of the same sort.
-
-    After the analysis of two minutes of video this was 49 of 383 MB.
-    """
-    gc.collect()
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError):  # another C library, which has its own ways
-        return
-    trim(0)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _FLUSH_S = 1.0
 _BUFFER_LINES = 256
-CHUNK_ROWS = 20_000  # about 20 MB in memory
+CHUNK_ROWS = 5_000  # about 5 MB in memory, 25 while they are read
 
 _HEAD = [
     "frame",
