@@ -119,3 +119,15 @@ def test_the_look_survives_json() -> None:
     assert from_json(Expressed, to_json(e)) == e
     old = to_json(replace(e, looked=None)).replace(',"looked":null', "")
     assert from_json(Expressed, old).looked is None, "records of earlier versions are read"
+
+
+def test_the_measure_counts_texts_that_name_a_region() -> None:
+    pytest.importorskip("torch")
+    from streamfer.evaluation.explanations import looked_at
+    from streamfer.expllm.engine import Case
+
+    case = Case("c", seen(SMILE), "happiness")
+    assert looked_at(text("The eyes speak for happiness."), case) == 0
+    assert looked_at(text("The chin speaks for happiness."), case) == 1
+    for cot, other in ((text(), case), (None, case), (text("The eyes speak for happiness."), Case("c", SMILE, None))):
+        assert np.isnan(looked_at(cot, other))

@@ -36,6 +36,7 @@ from streamfer.expllm.drafting import Drawn, best, draw
 from streamfer.expllm.encoding import Codec
 from streamfer.expllm.engine import Case
 from streamfer.expllm.generate import How
+from streamfer.expllm.looked import named_for, unlooked
 from streamfer.expllm.model import ExpLLM, Looks
 from streamfer.expllm.patches import Pictures
 from streamfer.expllm.rules import judge
@@ -131,6 +132,7 @@ def score(outcome: Outcome, name: str) -> Report:
         add(group, "passes verification", [float(cot is not None and not faults) for _, cot, faults in pairs])
         add(group, "claim precision", [precision(cot, case) for case, cot, _ in pairs])
         add(group, "claim recall", [recall(cot, case) for case, cot, _ in pairs])
+        add(group, "rests on a region looked at or measured", [looked_at(cot, case) for case, cot, _ in pairs])
         add(group, "faults a text", [float(len(faults)) for _, cot, faults in pairs if cot is not None])
         add(group, "label = label of the description", [agrees(cot, case) for case, cot, _ in pairs])
     accepted = [t for t in told if t.kept is not None and not t.kept_faults]
@@ -212,6 +214,14 @@ def recall(cot: ChainOfThought | None, case: Case) -> float:
         return float("nan")
     told = described(extract(f"{cot.observations}\n{cot.interpretation}\n{cot.conclusion}"), case.evidence).numbers
     return len(told & case.evidence.numbers) / len(case.evidence.numbers)
+
+
+def looked_at(cot: ChainOfThought | None, case: Case) -> float:
+    """Of texts that rest their label on a region of the face by name: 1 when each was measured or looked at (looked.py)."""
+    expressed = case.evidence.expressed
+    if cot is None or expressed is None or expressed.looked is None or not named_for(cot):
+        return float("nan")
+    return float(not unlooked(cot, case.evidence))
 
 
 def agrees(cot: ChainOfThought | None, case: Case) -> float:

@@ -24,7 +24,7 @@ import numpy as np
 from streamfer.action_units import facs
 from streamfer.errors import PayloadInvalid
 from streamfer.expression import cam
-from streamfer.expression.cues import au_heatmap, au_heatmaps, landmarks68
+from streamfer.expression.cues import GRID, au_heatmap, au_heatmaps, landmarks68
 from streamfer.expression.regions import REGIONS
 from streamfer.records import FACE_REGIONS, LABELS, SCHEMA, Event, Label, from_json, to_json
 
@@ -139,13 +139,12 @@ def looked_at(
     import cv2
 
     maps = cam.class_activation(features, weights, classes)
+    shown = np.stack([cv2.resize(small, (GRID, GRID), interpolation=cv2.INTER_LINEAR) for small in maps])
     points = landmarks68(landmarks)
     means = np.zeros((len(maps), len(FACE_REGIONS)))
-    for n, small in enumerate(maps):
-        shown = cv2.resize(small, (_SIZE, _SIZE), interpolation=cv2.INTER_LINEAR)
-        for k, region in enumerate(FACE_REGIONS):
-            inside = au_heatmaps(points[n : n + 1], _OF_REGION[region], _SIZE, crop_px)[0].max(axis=0)
-            means[n, k] = (inside * shown).sum() / max(float(inside.sum()), 1e-6)
+    for k, region in enumerate(FACE_REGIONS):
+        inside = au_heatmaps(points, _OF_REGION[region], GRID, crop_px).max(axis=1)
+        means[:, k] = (inside * shown).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1e-6)
     means /= np.maximum(means.max(axis=1, keepdims=True), 1e-6)
     return [tuple(round(float(value), 3) for value in row) for row in means]
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from streamfer.action_units.model import AUModel
+from streamfer.action_units.model import AUModel, Encoded
 from streamfer.errors import UsageError
 from streamfer.evaluation.expression import majority
 from streamfer.expllm.engine import Case, ComposerWriter, CoTWriter, Counts, build
@@ -29,6 +29,7 @@ from streamfer.expllm.evidence import Evidence
 from streamfer.expllm.look import Encoder, local_points, looks_of
 from streamfer.expllm.model import Looks, ModelSize
 from streamfer.expllm.patches import Pictures
+from streamfer.expression.facemaps import looked_at
 from streamfer.records import LABELS, to_json
 from streamfer.training import face_crops
 from streamfer.training.expllm import LOOKS, PICTURES
@@ -118,10 +119,23 @@ def fer_cases(
     seen = encoded(encoder, chosen)
     rest = rest_of(seen.intensity, labels[wanted], chosen.found)
     name = names[wanted[0]] if len(wanted) else "fer"
-    cases = list(still_cases(name, vote[wanted], chosen, seen, encoder.names, rest, encoder.source))
-    if pictures:
-        return cases, Pictures.of_crops(chosen.crops)
+    looked = _looked(encoder, chosen, seen)
+    cases = list(still_cases(name, vote[wanted], chosen, seen, encoder.names, rest, encoder.source, looked))
     return cases, looks_of(seen, None, local_points(chosen.landmarks, CROP_PX))
+
+
+def _looked(encoder: AUModel, faces: face_crops.FaceCrops, seen: Encoded) -> list[tuple[float, ...]] | None:
+    """Where the encoder looked in each photograph; None when it has no spatial map."""
+    if not len(faces):
+        return None
+    first = encoder.look(np.repeat(faces.crops[0][..., None], 3, axis=2), faces.landmarks[0])  # for the classifier's weights
+    if first is None:
+        return None
+    told = []
+    for rows in face_crops.in_batches(len(faces), 256):
+        best = seen.expression[rows].argmax(axis=1)
+        told += looked_at(seen.features[rows], first.weights, best, faces.landmarks[rows], CROP_PX)
+    return told
 
 
 def _some(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:

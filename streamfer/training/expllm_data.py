@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -59,16 +59,20 @@ def rest_of(intensity: np.ndarray, labels: np.ndarray, found: np.ndarray) -> np.
 
 
 def still_cases(
-    name: str, votes: np.ndarray, faces: FaceCrops, seen: Encoded, names: tuple[str, ...], rest: np.ndarray, source: str
-) -> Iterator[Case]:
-    """FER+ photographs that have a majority and a mesh, as cases with their truth; `row` is the photograph's."""
+    name: str, votes: np.ndarray, faces: FaceCrops, seen: Encoded, names: tuple[str, ...], rest: np.ndarray, source: str,
+    looked: Sequence[tuple[float, ...]] | None = None,
+) -> Iterator[Case]:  # fmt: skip
+    """FER+ photographs that have a majority and a mesh, as cases with their truth; `row` is the photograph's.
+
+    `looked`: where the encoder looked in each of them (expression/facemaps.looked_at).
+    """
     labels = majority(votes)
     for i in np.flatnonzero((labels >= 0) & faces.found):
         above = np.clip(seen.intensity[i] - rest, 0, 5)
         probabilities = tuple(float(p) for p in np.round(seen.expression[i], 4))
         evidence = Evidence.still(
             f"{name}-{i}", dict(zip(names, map(float, np.round(above, 3)), strict=True)), STILL_FLOOR,
-            Expressed(probabilities, probabilities, source),
+            Expressed(probabilities, probabilities, source, looked[i] if looked else None),
         )  # fmt: skip
         yield Case(f"{name}-{i}", evidence, LABELS[labels[i]], (f"{name}#{i}",), int(i))
 
