@@ -322,6 +322,7 @@ _EXPLLM = (
     ),
     click.option("--limit", type=click.IntRange(1), help="So many cases, drawn with a fixed seed."),
     click.option("--batch", default=8, show_default=True, type=click.IntRange(1)),
+    click.option("--attempts", default=3, show_default=True, type=click.IntRange(1), help="At each text, at most."),
     click.option("--threads", type=click.IntRange(1), help="Of torch.  [default: all cores]"),
     click.option("--no-table", is_flag=True, help="Without the evidence table: pictures alone."),
     click.option("--no-pictures", is_flag=True, help="Without pictures: the evidence table alone."),
@@ -362,8 +363,8 @@ def feabench(**options: Any) -> None:
 
 
 def _explained(
-    sources: tuple[Path, ...], model: Path | None, base: Path | None, cache: Path, limit: int | None, batch: int, threads: int | None,
-    no_table: bool, no_pictures: bool, label_first: bool, as_json: bool,
+    sources: tuple[Path, ...], model: Path | None, base: Path | None, cache: Path, limit: int | None, batch: int,
+    attempts: int, threads: int | None, no_table: bool, no_pictures: bool, label_first: bool, as_json: bool,
 ) -> tuple[Any, str]:  # fmt: skip
     from streamfer.errors import ExtraMissing
 
@@ -375,8 +376,9 @@ def _explained(
     net, codec, encoder, name = loaded(model, threads, base)
     cases, looks = cases_of(sources, encoder, cache, limit, pictures=net.projector_kind == "patches")
     outcome = run(
-        net, codec, cases, None if no_pictures else looks, batch=batch, table=not no_table, label_first=label_first
-    )
+        net, codec, cases, None if no_pictures else looks, batch=batch, attempts=attempts, table=not no_table,
+        label_first=label_first,
+    )  # fmt: skip
     return outcome, f"{name} on {', '.join(path.name for path in sources)}"
 
 
