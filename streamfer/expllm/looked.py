@@ -25,7 +25,7 @@ from streamfer.expllm.evidence import Evidence, split_region
 from streamfer.expllm.text import labels_in
 from streamfer.records import FACE_REGIONS, ChainOfThought
 
-LEAST = 0.1
+LEAST = 0.32
 
 _WORDS = {
     "brows": r"(?:eye)?brows?|forehead",
