@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamfer import config
 from streamfer.errors import ModelContract, ModelMissing
 from streamfer.expllm import decoder, encoding, generate
+from streamfer.expllm.backends import load as load_backend
+from streamfer.expllm.backends import nano
 from streamfer.expllm.backends.nano import BUNDLED
 from streamfer.expllm.engine import Case, ComposerWriter, Counts, build
 from streamfer.expllm.graph import GRAPH, WEIGHTS
@@ -123,3 +127,40 @@ print(backend.name, result.model, result.tokens > 50, result.cot is not None)
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False
     )
     assert done.stdout.split() == ["nano", "expllm-nano", "True", "True"], done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("device", "driver", "torch_there", "wanted"),
+    [
+        pytest.param("cpu", True, True, "onnxruntime", id="cpu-asked-for"),
+        pytest.param("auto", False, True, "onnxruntime", id="no-gpu"),
+        pytest.param("auto", True, False, "onnxruntime", id="gpu-without-torch"),
+        pytest.param("auto", True, True, "torch", id="gpu"),
+        pytest.param("cuda", False, True, "torch", id="cuda-asked-for"),
+    ],
+)
+def test_torch_is_loaded_only_where_it_is_of_use(device, driver, torch_there, wanted, tmp_path, monkeypatch) -> None:
+    class Taken(Exception):
+        pass
+
+    def taken(name: str):
+        def load(*_: object) -> None:
+            raise Taken(name)
+
+        return load
+
+    monkeypatch.setattr(nano, "NVIDIA", tmp_path if driver else tmp_path / "nothing")
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: found(name) if name != "torch" or torch_there else None
+    )
+    monkeypatch.setattr(decoder, "load", taken("onnxruntime"))
+    monkeypatch.setattr(model, "load", taken("torch"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(Taken, match=wanted):
+        nano.Nano(config.Explain(device=device))
+
+
+def test_without_onnxruntime_the_composer_writes(monkeypatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert load_backend("auto", config.Explain()).name == "composer"
