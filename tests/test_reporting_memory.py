@@ -80,12 +80,12 @@ def short_kb(tmp_path_factory: pytest.TempPathFactory) -> int:
 
 
 def test_rows_are_not_held(tmp_path: Path, short_kb: int) -> None:
-    """40 minutes: 108,300 rows more. One pair of numbers for each of them would be 10 MB."""
-    grown = peak_kb(long_folder(tmp_path, times=300, events=10)) - short_kb
-    assert grown < 6_000
+    """27 minutes: 70,300 rows more. One pair of numbers for each of them would be 7 MB."""
+    grown = peak_kb(long_folder(tmp_path, times=200, events=10)) - short_kb
+    assert grown < 5_000
 
 
 def test_an_event_costs_little(tmp_path: Path, short_kb: int) -> None:
     """A parsed event with its words, its close-up and its annotations; no picture and no page of it."""
-    grown = peak_kb(long_folder(tmp_path, times=15, events=1010)) - short_kb
-    assert grown / 1000 < 30
+    grown = peak_kb(long_folder(tmp_path, times=15, events=610)) - short_kb
+    assert grown / 600 < 30
