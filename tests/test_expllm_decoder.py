@@ -126,7 +126,7 @@ print(backend.name, result.model, result.tokens > 50, result.cot is not None)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False
     )
-    assert done.stdout.split() == ["nano", "expllm-nano", "True", "True"], done.stderr[-2000:]
+    assert done.stdout.split() == ["auto", "expllm-nano", "True", "True"], done.stderr[-2000:]
 
 
 @pytest.mark.parametrize(

@@ -79,13 +79,15 @@ def load(name: str, settings: config.Explain) -> Backend:
 
 
 def _auto(settings: config.Explain) -> Backend:
-    """ExpLLM's own small model, or the composer where onnxruntime is not installed; says which."""
+    """ExpLLM's own small model, the composer for what it fails at, and for all where onnxruntime is not installed; says which."""
     import importlib.util
 
     if importlib.util.find_spec("onnxruntime") is None:
         log.info("explanations by the composer: onnxruntime is not installed (pip install 'streamfer[cpu]')")
         return _composer(settings)
-    return _nano(settings)
+    from streamfer.expllm.backends.auto import Auto
+
+    return Auto(settings)
 
 
 def _nano(settings: config.Explain) -> Backend:
