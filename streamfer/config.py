@@ -67,8 +67,8 @@ class Faces(Section):
 
 class ActionUnits(Section):
     model: str = Field(
-        "landmarks",
-        description="'landmarks', 'perception' (bundled) or the path of an ONNX file that keeps the contract in docs/au-model.md",
+        "perception",
+        description="'perception', 'landmarks' (bundled) or the path of an ONNX file that keeps the contract in docs/au-model.md",
     )
     look_hz: float = Field(
         10.0, ge=0, description="how often 'perception' looks at the skin, between which landmarks carry on; 0 = every frame"
@@ -130,7 +130,7 @@ class Queue(Section):
 
 class Explain(Section):
     backend: Literal["auto", "nano", "composer", "openai", "transformers", "none"] = Field(
-        "auto", description="who writes the chain of thought; auto: nano where its packages are, else the composer"
+        "auto", description="who writes the chain of thought; auto: nano, and the composer for what nano is refused"
     )
     model: str | None = Field(
         None, description="nano: folder of another ExpLLM; openai: the model's name at the server; transformers: folder of a model"

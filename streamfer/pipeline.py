@@ -1,8 +1,8 @@
 """The one loop: a source in, its output folder out. Read `analyze_source` from top to bottom.
 
     decode            own thread   Frame                        streamfer.video
-    look for faces,   own thread   landmarks, scene cuts,       streamfer.faces
-    follow them       the same     tracks, pose, quality        streamfer.faces
+    look for faces    own thread   landmarks, scene cuts        streamfer.faces
+    follow them       here         tracks, pose, quality        streamfer.faces
     measure           here         AU intensities, region flow  streamfer.action_units, streamfer.screening.flow
     hold              here         until every face of a frame is known to be somebody (about a second)
     screen            here         events                       streamfer.screening
@@ -178,8 +178,8 @@ def _analyze(
                     explainer.submit(event, pictures)
 
         frames = ahead(source, config.video.queue_frames, "decode")
-        looked = look(frames, follower, resume.warm_from_s)
-        followed = ahead(follow(looked, follower, people, out), config.video.queue_frames, "look")
+        looked = ahead(look(frames, follower, resume.warm_from_s), config.video.queue_frames, "look")
+        followed = follow(looked, follower, people, out)  # not in a thread: measured, it waits for the interpreter more than it gains
         try:
             for seen in followed:
                 hold.decide(seen.persons)
@@ -207,7 +207,7 @@ def _analyze(
             out.warn(str(error))
             code = error.exit_code
         finally:  # the threads first, then what they use: networks are not freed by themselves
-            followed.close()
+            looked.close()
             frames.close()
             follower.close()
         if code != EXIT_INTERRUPTED:
@@ -270,11 +270,14 @@ def recognise(recogniser: MicroModel, event: Event, keyframes: KeyFrames) -> Rec
 
 def express(model: AUModel, event: Event, keyframes: KeyFrames) -> Expressed | None:
     """What the whole face looks like at onset and apex; None where these are not both in memory any more."""
-    seen = [model.look(image, landmarks) for image, landmarks in keyframes.onset_and_apex(event)]
+    from streamfer.expression.facemaps import looked
+
+    pictures = keyframes.onset_and_apex(event)
+    seen = [model.look(image, landmarks) for image, landmarks in pictures]
     if len(seen) != 2 or seen[0] is None or seen[1] is None:
         return None
     onset, apex = (tuple(round(float(p), 4) for p in one.expression) for one in seen if one is not None)
-    return Expressed(onset, apex, model.source)
+    return Expressed(onset, apex, model.source, looked(seen[1], pictures[1][1]))
 
 
 def reading_of(row: Row, face: Face, aus: AUReading, motion: MotionReading) -> Reading:
