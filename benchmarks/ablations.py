@@ -133,7 +133,7 @@ def measured(
     net: ExpLLM,
     codec: Codec,
     cases: Sequence[Case],
-    looks: Looks | None,
+    looks: Looks | Pictures | None,
     attempts: int,
     batch: int = 8,
 ) -> tuple[Outcome, dict[str, Any]]:
