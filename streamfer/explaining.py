@@ -79,9 +79,9 @@ class Explainer:
             self._fail(error)
             return []
 
-    def finish(self, stop: threading.Event | None = None) -> list[Result]:
-        """Wait for everything that was submitted, at most `explain.timeout_s` without any progress."""
-        results: list[Result] = []
+    def finish(self, stop: threading.Event | None = None) -> Iterator[Result]:
+        """Wait for everything that was submitted, at most `explain.timeout_s` without any progress; results as they come, so that
+        what is there can be written before the rest is."""
         last = time.monotonic()
         while self._waiting and self.failed is None and not (stop and stop.is_set()):
             try:
@@ -90,7 +90,7 @@ class Explainer:
                 self._fail(error)
                 break
             new = self.poll()
-            results += new
+            yield from new
             if new:
                 last = time.monotonic()
             elif time.monotonic() - last > self._config.explain.timeout_s:
@@ -101,7 +101,6 @@ class Explainer:
             else:
                 time.sleep(0.02)
         self._waiting.clear()
-        return results
 
     def _check_worker(self) -> None:
         """Raises the error of its exit code when the private worker has ended, with the last thing that it said."""

@@ -41,10 +41,20 @@ def test_a_private_workers_exit_code_is_the_runs(code: int, kind: type[Streamfer
         explainer._worker = subprocess.Popen([sys.executable, "-c", ending], stderr=said)
         explainer._worker.wait(60)
         explainer._waiting.add("e1")
-        assert explainer.finish() == []
+        assert list(explainer.finish()) == []
         assert type(explainer.failed) is kind and str(explainer.failed).endswith(f"exit code {code}: no such model")
         assert explainer.failed.exit_code == {1: 6, -9: 6}.get(code, code)
         explainer._worker = None
+
+
+def test_a_result_is_there_to_be_written_before_the_next_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    coming = [[], [result("e1", "one")], [result("e2", "two")]]
+    with Explainer(Config()) as explainer:
+        explainer._waiting |= {"e1", "e2"}
+        monkeypatch.setattr(explainer, "poll", lambda: explainer._took(coming.pop(0)))
+        results = explainer.finish()
+        assert next(results).id == "e1" and len(coming) == 1
+        assert [one.id for one in results] == ["e2"]
 
 
 class Answers:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from streamfer.errors import ModelContract, ModelMissing, ParseError
+from streamfer.errors import ModelContract, ModelMissing, ParseError, UsageError
 from streamfer.expllm.backends.composer import compose
 from streamfer.expllm.engine import Case, ComposerWriter, Counts, Sample, build, fault_of, towards
 from streamfer.expllm.evidence import Evidence
@@ -307,6 +307,11 @@ def test_three_steps_of_each_part_and_what_comes_out_explains(samples, tmp_path)
     again = training.train(config)  # finished: nothing is done twice
     assert again.step == 9
     assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), again.model.parameters(), strict=True))
+    begun = training.train(replace(config, language=0, projector_steps=0, all=0, out=tmp_path / "begun", start=run.config.out))
+    assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), begun.model.parameters(), strict=True))
+    torch.save({"model": {"another.weight": torch.zeros(3)}}, tmp_path / "half" / "checkpoint.pt")
+    with pytest.raises(UsageError, match="no weights that fit"):
+        training.train(replace(config, out=tmp_path / "lost", start=tmp_path / "half"))
     folder = training.export(run, tmp_path / "model", "perception")
     lm, tokenizer, facts = model.load(folder)
     assert facts["steps"] == {"language": 3, "projector": 3, "all": 3}

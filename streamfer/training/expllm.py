@@ -353,6 +353,10 @@ class Run:
         state = torch.load(folder / "checkpoint.pt", map_location=self.device, weights_only=True)["model"]
         own = {name: self.trained[name] for name in self.trained} if self.bases else self.model.state_dict()
         fits = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+        if not fits:
+            raise UsageError(f"{folder} has no weights that fit this model: give --start a run of the same size, or leave it out")
+        if len(fits) < len(state):
+            log.info("%d of %d weights of %s do not fit this model and begin anew", len(state) - len(fits), len(state), folder)
         self.model.load_state_dict(fits, strict=False)
 
 
