@@ -14,6 +14,7 @@ from streamfer.expllm.encoding import Codec
 from streamfer.expllm.engine import Case
 from streamfer.expllm.model import ExpLLM, Looks, image_tokens, load
 from streamfer.expllm.patches import Pictures
+from streamfer.expllm.wording import Wording
 
 
 def loaded(folder: Path | None, threads: int | None, base: Path | None = None) -> tuple[ExpLLM, Codec, AUModel, str]:
@@ -25,7 +26,8 @@ def loaded(folder: Path | None, threads: int | None, base: Path | None = None) -
     folder = folder or BUNDLED
     net, tokenizer, facts = load(folder, base=base)
     encoder = AUModel.load(eye_of(folder, facts), device="cpu", threads=1)
-    return net, Codec(tokenizer, image_tokens(net.size.projector)), encoder, str(facts.get("name", folder.name))
+    codec = Codec(tokenizer, image_tokens(net.size.projector), Wording.of(folder))
+    return net, codec, encoder, str(facts.get("name", folder.name))
 
 
 def cases_of(

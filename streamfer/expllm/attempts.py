@@ -58,12 +58,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a writer gives for one ask: a text with its tokens, or the `error` for which there is none."""
+    """What a writer gives for one ask: a text with its tokens, or the `error` for which there is none.
+
+    `faults` are those that the writer itself knows of, besides what verify.py will find."""
 
     text: str
     tokens: int
     label_probabilities: dict[str, float] | None = None
     error: str | None = None
+    faults: tuple[str, ...] = ()
 
 
 class Writer(Protocol):
@@ -169,7 +172,7 @@ def _judge(draft: Draft, evidence: Evidence) -> _Verdict:
         cot = parse_cot(_UNPRINTABLE.sub("", draft.text))
     except ParseError as error:
         return _Verdict(None, error.reasons, draft.label_probabilities)
-    return _Verdict(cot, tuple(check(cot, evidence)), draft.label_probabilities)
+    return _Verdict(cot, tuple(dict.fromkeys((*check(cot, evidence), *draft.faults))), draft.label_probabilities)
 
 
 def _nothing_visible(job: Job, evidence: Evidence, backend: str) -> Result:

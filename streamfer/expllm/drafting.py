@@ -1,8 +1,8 @@
 """Several drafts of each text in one batch, and the one that says nothing unmeasured.
 
 A small model is cheap to ask and errs at random, so `draw` has each text written a few times at once and keeps the
-first that verify.py finds no fault in, else the one with the fewest. What is kept is still judged by attempts.py; nothing
-is repaired. The first candidate is reported apart: it is what the model says unaided (`streamfer evaluate expllm`).
+first that verify.py and wording.py find no fault in, else the one with the fewest. What is kept is still judged by attempts.py;
+nothing is repaired. The first candidate is reported apart: it is what the model says unaided (`streamfer evaluate expllm`).
 """
 
 from __future__ import annotations
@@ -65,4 +65,5 @@ def _read(codec: Codec, written: Written, evidence: Evidence) -> Drawn:
         cot = parse_cot(text)
     except ParseError as error:
         return Drawn(text, None, error.reasons, len(written.ids), written.label_probabilities)
-    return Drawn(text, cot, tuple(check(cot, evidence)), len(written.ids), written.label_probabilities)
+    faults = (*check(cot, evidence), *(codec.wording.strange(cot) if codec.wording is not None else ()))
+    return Drawn(text, cot, faults, len(written.ids), written.label_probabilities)

@@ -36,6 +36,8 @@ from streamfer.records import LABELS, Label
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from streamfer.expllm.wording import Wording
+
 PAD, BOS, EOS, IMAGE, SEP, LABEL = "<pad>", "<bos>", "<eos>", "<img>", "<sep>", "<label>"
 TASKS: dict[Family, str] = {"reasoning": "<cot>", "action_units": "<list>", "expression": "<describe>"}
 LABEL_FIRST, LABEL_ONLY, NO_TABLE = "<label_first>", "<which>", "<no_table>"
@@ -171,10 +173,11 @@ class Encoding:
 
 
 class Codec:
-    """A tokenizer with the layout of the sequences. `images` is the number of image positions V."""
+    """A tokenizer with the layout of the sequences. `images` is the number of image positions V; `wording` is what the model's texts
+    are held to besides the evidence, if anything."""
 
-    def __init__(self, tokenizer: Tokens, images: int) -> None:
-        self.tokenizer, self.images = tokenizer, images
+    def __init__(self, tokenizer: Tokens, images: int, wording: Wording | None = None) -> None:
+        self.tokenizer, self.images, self.wording = tokenizer, images, wording
         self.ids = {token: self._id(token) for token in SPECIALS}
         self.labels = [self.ids[token] for token in LABEL_TOKENS]
         self._silent = {self.ids[token] for token in SPECIALS if token not in SLOTS}

@@ -29,6 +29,9 @@ NEAR = 0.6
 _TIME = re.compile(r"(?<![\w.])(\d+(?:\.(\d+))?) ?(s|ms|seconds?|milliseconds?)\b")
 _READ = re.compile(rf"\b({'|'.join(LABELS)}) (0\.\d+|1\.0+)(?![\d%])")
 _WHOLE = re.compile(r"\b(?:expression model|whole face|as a whole)\b", re.IGNORECASE)
+_STRONGER = re.compile(
+    r"\bAU(\d+)(?: dominates, ahead of|;| carries most of the weight,) AU(\d+)(?: by (\d+\.\d)|(?= is secondary)|(?= less))"
+)
 _OVERCLAIM = re.compile(
     r"\b(?:lying|lies|lied|liar|deceiv\w*|decept\w*|deceit\w*|conceal\w*|hidden|hides?|hiding|suppress\w*|genuine\w*"
     r"|sincer\w*|insincer\w*|fak(?:e|ed|ing)|true (?:feeling|emotion)s?|real (?:feeling|emotion)s?|masking|masked)\b"
@@ -45,6 +48,7 @@ def check(cot: ChainOfThought, evidence: Evidence) -> list[str]:
     faults += _times(text, evidence)
     faults += _whole_face(text, evidence)
     faults += _contradictions(cot, evidence)
+    faults += _ranking(text, evidence)
     faults += unlooked(cot, evidence)
     faults += _overclaims(text)
     faults += _label(cot, claims, evidence)
@@ -158,6 +162,23 @@ def _contradictions(cot: ChainOfThought, evidence: Evidence) -> list[str]:
     if any(cot.label in labels_in(other) for other in _ELSEWHERE.findall(text)):
         faults.append(f"{cot.label} is named as the other label that something speaks for")
     faults += [f"{code} is compared with itself" for code in _WEAKER.findall(text)]
+    return faults
+
+
+def _ranking(text: str, evidence: Evidence) -> list[str]:
+    """Which action is said to be the stronger of two, and by how much."""
+    faults = []
+    for match in _STRONGER.finditer(text):
+        first, second = (int(number) for number in match.groups()[:2])
+        stronger, weaker = evidence.get(first), evidence.get(second)
+        if first == second:
+            faults.append(f"AU{first} is compared with itself")
+        elif stronger is None or weaker is None:
+            faults.append(f"AU{first if stronger is None else second} is compared but was not measured above the floor")
+        elif stronger.delta < weaker.delta - 0.05:
+            faults.append(f"AU{first} is said to be stronger than AU{second} but rose by {stronger.delta:.1f}, not {weaker.delta:.1f}")
+        elif match[3] is not None and abs(stronger.delta - weaker.delta - float(match[3])) > 0.11:
+            faults.append(f"AU{first} is said to be ahead of AU{second} by {match[3]}, not {stronger.delta - weaker.delta:.1f}")
     return faults
 
 

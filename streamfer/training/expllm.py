@@ -37,6 +37,7 @@ from streamfer.expllm.model import ExpLLM, Looks, ModelSize, image_tokens, new_l
 from streamfer.expllm.patches import Pictures
 from streamfer.expllm.pretrained import Base, unpacked
 from streamfer.expllm.sizes import SIZES
+from streamfer.expllm.wording import Wording
 from streamfer.records import from_json
 
 log = logging.getLogger(__name__)
@@ -411,6 +412,7 @@ def export(run: Run, folder: Path, encoder: str, name: str | None = None) -> Pat
         save_adapter(run.model, folder, run.bases, SIZES[run.config.size].lora, facts)
     else:
         save(run.model, folder, run.codec.tokenizer, facts)
+        Wording.learn(sample.cot for sample in run.data.samples).save(folder)
     return folder
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from streamfer.config import Explain
     from streamfer.expllm.backends import Backend
 
+REASONS_MAX = 2
+"""Of a refused text: enough to see why, for a reader who does not see that text."""
+
 
 class Auto:
     """A Backend. Not thread-safe. `model` takes the place of the small model (tests)."""
@@ -47,7 +50,7 @@ def _instead(refused: Result, plain: Result) -> Result:
     said = f"written by rules: the text of {refused.model} was refused after {refused.attempts} attempts"
     return replace(
         plain,
-        reasons=(said, *refused.reasons),
+        reasons=(said, *refused.reasons[:REASONS_MAX]),
         attempts=refused.attempts + plain.attempts,
         tokens=refused.tokens + plain.tokens,
         latency_s=refused.latency_s + plain.latency_s,

@@ -50,8 +50,9 @@ class Nano:
         from streamfer.expllm.encoding import Codec
         from streamfer.expllm.look import Encoder
         from streamfer.expllm.looks import image_tokens
+        from streamfer.expllm.wording import Wording
 
-        self._codec = Codec(tokens, image_tokens(self._net.projector_kind))
+        self._codec = Codec(tokens, image_tokens(self._net.projector_kind), Wording.of(folder))
         self._encoder: Encoder | Eye
         if self._net.projector_kind == "patches":
             from streamfer.expllm.patches import Eye
@@ -112,7 +113,8 @@ class Nano:
         ):
             self._tries[ask.job.id] = turn + 1
             kept = best(drawn)
-            drafts.append(Draft(kept.text, sum(one.tokens for one in drawn), kept.label_probabilities))
+            faults = kept.faults if kept.cot is not None else ()  # of an unreadable text the reader says what is wrong
+            drafts.append(Draft(kept.text, sum(one.tokens for one in drawn), kept.label_probabilities, faults=faults))
         return drafts
 
 
