@@ -1,7 +1,7 @@
 """Which tokens ExpLLM may write next: the format, and what the evidence table allows.
 
 * **Format**: words without markup; two section marks and then `<label>`, each only after the end of a sentence.
-* **Plans** (encoding.py): only AUs and movements that are in the table, in Key Observations each once; the side and
+* **Plans** (encoding.py): only AUs and movements that are in the table, in Key Observations each twice at most; the side and
   strength that follow are the table's.
 * **Inside a planned sentence**: slots and codes of the AUs that it is about; no other side than theirs; in Key Observations no
   other strength word and no part of the face that none of them has to do with.
@@ -17,6 +17,7 @@ Words are judged a token at a time. Nano's pieces are whole words and more; a pr
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -30,6 +31,8 @@ from streamfer.expllm.slots import SLOTS, fill
 from streamfer.expllm.text import STRENGTHS
 
 SECTION_MARKS = 2
+PLANNED_MAX = 2
+"""A plan may come so often in Key Observations: what an action is, and in a sentence of its own what it is common in."""
 MARKUP = frozenset("<>[]{}*#`_|\\")
 """Characters that the model may not write: it has no use for them, and other formats have."""
 
@@ -70,7 +73,7 @@ class _Vocabulary:
 def _vocabulary(codec: Codec) -> _Vocabulary:
     vocabulary = codec.tokenizer.get_vocab()
     words = {n: surface(token) for token, n in vocabulary.items() if token not in SLOTS}
-    spelt = CODES[0] in vocabulary  # then no code needs to be spelt out of pieces
+    spelt = all(code in vocabulary for code in CODES)  # then none needs to be put together out of pieces
     plain = {
         n: token for n, token in words.items()
         if not set(token) & MARKUP and token.isascii() and token.isprintable() and not (spelt and token.endswith("AU"))
@@ -86,9 +89,18 @@ def _vocabulary(codec: Codec) -> _Vocabulary:
         never, {n for n, token in plain.items() if token.rstrip().endswith((".", "!", "?"))},
         {n: tuple(found) for n, token in plain.items() if (found := _CODE.findall(token) + _OPEN_CODE.findall(token))},
         {side: having(rf"\b{side}\b") for side in ("left", "right")},
-        {step.letter: having(rf"\b(?:{step.word}|{step.adverb})\b") for step in STRENGTHS} | {"-": having("just measurabl")},
-        {part: having(rf"\b{part}s?\b") for part in _PARTS}, having(_WHOLE.pattern),
+        {step.letter: [n for n in having(rf"(?<!less )\b(?:{step.word}|{step.adverb})\b") if not _is_hint(plain[n])]
+         for step in STRENGTHS}
+        | {"-": having("just measurabl")},
+        {part: having(rf"(?<!-)\b{part}s?\b") for part in _PARTS},  # the inner-eye distance is a length
+        having(_WHOLE.pattern),
     )  # fmt: skip
+
+
+def _is_hint(token: str) -> bool:
+    """Whether a token with a strength word is part of what an action is said to be common in ("strong joy"), not its strength."""
+    words = token.strip()
+    return " " in words and any(words in hint for p in PHRASES.values() for hint in (*p.hints, *p.hints_one))
 
 
 @lru_cache(maxsize=128)
@@ -127,7 +139,7 @@ class Bounds:
         self._open = [True] * count  # a sentence may begin
         self._forced: list[list[int]] = [[] for _ in evidence]
         self._about: list[_Sentence | None] = [None] * count
-        self._told: list[set[int]] = [set() for _ in evidence]  # first tokens of plans that are not to come again
+        self._told: list[Counter[int]] = [Counter() for _ in evidence]  # first token of a plan -> how often in this section
         if not table:
             self._base[:, [codec.ids[token] for token in PLAN_TOKENS]] = 0.0
             return
@@ -155,7 +167,7 @@ class Bounds:
                 mask[n, self._forced[n][0]] = 0.0
                 continue
             mask[n] = self._row(n)
-            mask[n, list(self._told[n])] = -np.inf
+            mask[n, [plan for plan, times in self._told[n].items() if times >= PLANNED_MAX]] = -np.inf
             if self._ended[n] and not self._planning[n]:
                 mask[n, self._sep if marks < SECTION_MARKS else end if label_first else self._label] = 0.0
         return mask
@@ -203,6 +215,7 @@ class Bounds:
                 if letter not in letters:
                     row[tokens] = -np.inf
             open_ = {part for number in numbers for part in _parts_of(number)}
+            open_ |= {"cheek"} if "cheekbone" in open_ else set()  # a vocabulary may have it in two pieces
             open_ |= {
                 part
                 for region in about.regions
@@ -227,13 +240,13 @@ class Bounds:
                 else:
                     sentence.regions.add(about)
                 self._planning[n] = True
-                self._told[n].add(token)
+                self._told[n][token] += 1
             else:
                 if self._open[n] and not self._planning[n]:
                     self._about[n] = None  # a sentence that was not announced
                 self._planning[n] = False
+                self._marks[n] += token == self._sep
                 if self._marks[n]:  # in the later sections an action unit may come up again, but not twice in a plan
                     self._told[n].clear()
-                self._marks[n] += token == self._sep
                 self._ended[n] = token in self._words.ends
                 self._open[n] = self._ended[n] or token == self._sep

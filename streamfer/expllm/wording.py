@@ -25,6 +25,7 @@ from streamfer.records import ChainOfThought
 FILE = "wording.npy"
 _RUN = 3
 _WORD = re.compile(r"AU\d+|\d+(?:\.\d+)?|[^\W\d_][\w'’-]*|[^\s\w]|_")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 class Wording:
@@ -69,9 +70,11 @@ class Wording:
 
 
 def _runs(cot: ChainOfThought) -> Iterable[tuple[str, ...]]:
+    """Within sentences, whose beginning and end count as words: which sentence follows which is free."""
     for part in (cot.observations, cot.interpretation, cot.conclusion):
-        words = ["", *map(_plain, _WORD.findall(part)), ""]  # a section's beginning and end count as words
-        yield from (tuple(words[i : i + _RUN]) for i in range(len(words) - _RUN + 1))
+        for sentence in _SENTENCE_END.split(part):
+            words = ["", *map(_plain, _WORD.findall(sentence)), ""]
+            yield from (tuple(words[i : i + _RUN]) for i in range(len(words) - _RUN + 1))
 
 
 def _plain(word: str) -> str:
