@@ -92,6 +92,8 @@ def test_what_the_writer_knows_to_be_wrong_refuses_its_draft() -> None:
         ("AU12 dominates, ahead of AU12 by 0.5.", "compared with itself"),
         ("AU45 dominates, ahead of AU6 by 0.2.", "AU45 is compared but was not measured"),
         ("the leading cue is AU6; AU12 is secondary.", "AU6 is said to be stronger than AU12"),
+        ("AU12 and AU6 were about equally strong.", None),
+        ("AU12 and AU43 were about equally strong.", "AU43 is compared but was not measured"),
     ],
 )
 def test_which_action_is_the_stronger(sentence: str, fault: str | None) -> None:
@@ -99,3 +101,18 @@ def test_which_action_is_the_stronger(sentence: str, fault: str | None) -> None:
                          "This is best read as happiness.", "happiness")  # fmt: skip
     told = [one for one in check(cot, evidence("6:2.1 12:2.6", "macro", flags=("blink",))) if "AU" in one]
     assert (told == []) if fault is None else any(fault in one for one in told), told
+
+
+@pytest.mark.parametrize(
+    ("sentence", "flag"),
+    [
+        ("The person was talking, so AU12 may belong to speech and counts less.", "talking"),
+        ("A blink fell into the event, which blurs the eye region.", "blink"),
+        ("The head moved, and part of the change may be due to that.", "head_motion"),
+        ("The event borders on a gap in the recording and may be cut off.", "edge_of_gap"),
+    ],
+)
+def test_a_condition_of_the_recording_is_told_only_where_it_was_found(sentence: str, flag: str) -> None:
+    cot = ChainOfThought("The lip corners rose (AU12, C, +2.6).", sentence, "This is best read as happiness.", "happiness")
+    with_it, without = (check(cot, evidence("6:2.1 12:2.6", "macro", flags=flags)) for flags in ((flag,), ()))
+    assert with_it == [] and any("was not found in this event" in one for one in without)

@@ -29,6 +29,17 @@ NEAR = 0.6
 _TIME = re.compile(r"(?<![\w.])(\d+(?:\.(\d+))?) ?(s|ms|seconds?|milliseconds?)\b")
 _READ = re.compile(rf"\b({'|'.join(LABELS)}) (0\.\d+|1\.0+)(?![\d%])")
 _WHOLE = re.compile(r"\b(?:expression model|whole face|as a whole)\b", re.IGNORECASE)
+_CONDITIONS = {
+    "talking": re.compile(r"\b(?:person|speaker) (?:was|is) (?:talking|speaking)\b", re.IGNORECASE),
+    "blink": re.compile(r"\bblink fell into\b", re.IGNORECASE),
+    "head_motion": re.compile(r"\b(?:the head (?:moved|turned)|head movement during)\b", re.IGNORECASE),
+    "edge_of_gap": re.compile(r"\bborders on a gap\b", re.IGNORECASE),
+    "edge_of_track": re.compile(r"\bface came or went just then\b", re.IGNORECASE),
+    "cut_short": re.compile(r"\bwent on beyond what is followed\b", re.IGNORECASE),
+}
+"""Flag of an event -> the words for it. Others may be said in other words; these are the composer's and what is near them."""
+
+_EQUAL = re.compile(r"\bAU(\d+) and AU(\d+) were about (?:equally strong|as strong)")
 _STRONGER = re.compile(
     r"\bAU(\d+)(?: dominates, ahead of|;| carries most of the weight,) AU(\d+)(?: by (\d+\.\d)|(?= is secondary)|(?= less))"
 )
@@ -49,6 +60,8 @@ def check(cot: ChainOfThought, evidence: Evidence) -> list[str]:
     faults += _whole_face(text, evidence)
     faults += _contradictions(cot, evidence)
     faults += _ranking(text, evidence)
+    faults += [f"'{found.group()}' is said, which was not found in this event"
+               for flag, said in _CONDITIONS.items() if flag not in evidence.flags and (found := said.search(text))]
     faults += unlooked(cot, evidence)
     faults += _overclaims(text)
     faults += _label(cot, claims, evidence)
@@ -179,6 +192,14 @@ def _ranking(text: str, evidence: Evidence) -> list[str]:
             faults.append(f"AU{first} is said to be stronger than AU{second} but rose by {stronger.delta:.1f}, not {weaker.delta:.1f}")
         elif match[3] is not None and abs(stronger.delta - weaker.delta - float(match[3])) > 0.11:
             faults.append(f"AU{first} is said to be ahead of AU{second} by {match[3]}, not {stronger.delta - weaker.delta:.1f}")
+    for first, second in (map(int, numbers) for numbers in _EQUAL.findall(text)):
+        one, other = evidence.get(first), evidence.get(second)
+        if first == second:
+            faults.append(f"AU{first} is compared with itself")
+        elif one is None or other is None:
+            faults.append(f"AU{first if one is None else second} is compared but was not measured above the floor")
+        elif abs(one.delta - other.delta) > 0.6:
+            faults.append(f"AU{first} and AU{second} are said to be equally strong but rose by {one.delta:.1f} and {other.delta:.1f}")
     return faults
 
 
