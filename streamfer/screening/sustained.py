@@ -23,7 +23,7 @@ ENTER = 1.2
 LEAVE = 0.35
 LEAVE_AT_LEAST = 0.4
 QUIET_S = 0.2
-NEW_RISE = 0.6  # how far at least another top must stand above the valley beside what was told: half of ENTER
+NEW_RISE = 0.6  # how far another top must stand above the valley beside what was told: half of ENTER
 OUTWARD = 0.1  # share of the peak at which an expression begins and ends
 OUTWARD_S = 0.6  # how far onset and offset may move outwards
 DECISION_S = QUIET_S + 0.4
@@ -108,8 +108,7 @@ class SustainedScan:
 def _highest(curves: np.ndarray, inside: np.ndarray, told: np.ndarray) -> tuple[int, int, int, int] | None:
     """Onset, apex, offset and column of the highest top in `curves` (T, K) that is not `told` (T,) yet.
 
-    Beside what was told it must be a top of its own: the valley on that side, where it then begins or ends, lies NEW_RISE and half of
-    the top's height below it.
+    Beside what was told it must be a top of its own: NEW_RISE above the valley on that side, where it then begins or ends.
     """
     edges = np.flatnonzero(np.diff(np.concatenate(([True], told, [True])).astype(int)))
     best, found = ENTER, None
@@ -124,9 +123,8 @@ def _highest(curves: np.ndarray, inside: np.ndarray, told: np.ndarray) -> tuple[
             onset = int(before[-1]) if len(before) else int(curve[: top + 1].argmin()) if first else 0
             last = int(curve[top:].argmin()) if end < len(told) else len(curve) - 1 - top
             offset = top + (int(after[0]) if len(after) else last)
-            least = max(NEW_RISE, 0.5 * curve[top])
-            flank = (first > 0 and curve[top] - curve[onset] < least) or (
-                end < len(told) and curve[top] - curve[offset] < least
+            flank = (first > 0 and curve[top] - curve[onset] < NEW_RISE) or (
+                end < len(told) and curve[top] - curve[offset] < NEW_RISE
             )
             if not flank:
                 best, found = float(curve[top]), (int(first) + onset, int(first) + top, int(first) + offset, column)
