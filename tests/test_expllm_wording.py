@@ -116,3 +116,17 @@ def test_a_condition_of_the_recording_is_told_only_where_it_was_found(sentence: 
     cot = ChainOfThought("The lip corners rose (AU12, C, +2.6).", sentence, "This is best read as happiness.", "happiness")
     with_it, without = (check(cot, evidence("6:2.1 12:2.6", "macro", flags=flags)) for flags in ((flag,), ()))
     assert with_it == [] and any("was not found in this event" in one for one in without)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "twice"),
+    [
+        ("The evidence (AU6, AU12 and AU6) settles on it.", False),
+        ("The evidence (AU6, AU6 and AU12) settles on it.", True),
+        ("Also above the floor: AU12 (C, +2.6), AU12 (C, +2.6).", True),
+        ("AU1 and AU12 moved.", False),
+    ],
+)
+def test_no_action_is_listed_twice_in_a_row(sentence: str, twice: bool) -> None:
+    cot = ChainOfThought("The lip corners rose (AU12, C, +2.6).", sentence, "This is best read as happiness.", "happiness")
+    assert any("listed twice" in one for one in check(cot, evidence("6:2.1 12:2.6", "macro"))) == twice

@@ -39,6 +39,7 @@ _CONDITIONS = {
 }
 """Flag of an event -> the words for it. Others may be said in other words; these are the composer's and what is near them."""
 
+_TWICE = re.compile(r"\bAU(\d+)(?: \([^)]*\))?(?:,|;| and|, and) AU\1(?!\d)")
 _EQUAL = re.compile(r"\bAU(\d+) and AU(\d+) were about (?:equally strong|as strong)")
 _STRONGER = re.compile(
     r"\bAU(\d+)(?: dominates, ahead of|;| carries most of the weight,) AU(\d+)(?: by (\d+\.\d)|(?= is secondary)|(?= less))"
@@ -60,6 +61,7 @@ def check(cot: ChainOfThought, evidence: Evidence) -> list[str]:
     faults += _whole_face(text, evidence)
     faults += _contradictions(cot, evidence)
     faults += _ranking(text, evidence)
+    faults += [f"AU{number} is listed twice" for number in _TWICE.findall(text)]
     faults += [f"'{found.group()}' is said, which was not found in this event"
                for flag, said in _CONDITIONS.items() if flag not in evidence.flags and (found := said.search(text))]
     faults += unlooked(cot, evidence)
