@@ -62,14 +62,20 @@ def job(onset: int) -> Job:
 
 
 def explained(settings: Explain, *onsets: int) -> dict[int, Result]:
-    """What the worker makes of these jobs. None may be left."""
+    """What the worker makes of these jobs. None may be left; one without any text is a dead letter, told here as a result."""
     queue = MemoryQueue()
     for onset in onsets:
         assert queue.put(f"j{onset}", to_json(job(onset)), {"onset": PICTURE, "apex": PICTURE}) == "queued"
     assert expllm.run(Config(explain=settings), queue, once=True) == 0
-    assert (queue.status().waiting, queue.status().pending, queue.dead()) == (0, 0, [])
-    found = queue.find([f"j{onset}" for onset in onsets])
-    return {onset: from_json(Result, found[f"j{onset}"].result or "") for onset in onsets}
+    assert (queue.status().waiting, queue.status().pending) == (0, 0)
+    dead = {letter.id: letter.reason for letter in queue.dead()}
+    done = {name: one.result for name, one in queue.find([f"j{onset}" for onset in onsets]).items() if one.result}
+    assert not dead.keys() & done.keys() and len(dead) + len(done) == len(onsets)
+    return {
+        onset: from_json(Result, done[name]) if (name := f"j{onset}") in done
+        else Result(name, None, False, (dead[name],), "openai", "", "", "none", 0, 0, 0.0, "")
+        for onset in onsets
+    }  # fmt: skip
 
 
 FENCED = f"Sure! Here it is:\n```json\n{json.dumps(GOOD, indent=1)}\n```\nAnything else?"
