@@ -181,27 +181,24 @@ def _contradictions(cot: ChainOfThought, evidence: Evidence) -> list[str]:
 
 
 def _ranking(text: str, evidence: Evidence) -> list[str]:
-    """Which action is said to be the stronger of two, and by how much."""
+    """Which action is said to be the stronger of two, and by how much; or that they are about equal."""
     faults = []
-    for match in _STRONGER.finditer(text):
-        first, second = (int(number) for number in match.groups()[:2])
-        stronger, weaker = evidence.get(first), evidence.get(second)
-        if first == second:
-            faults.append(f"AU{first} is compared with itself")
-        elif stronger is None or weaker is None:
-            faults.append(f"AU{first if stronger is None else second} is compared but was not measured above the floor")
-        elif stronger.delta < weaker.delta - 0.05:
-            faults.append(f"AU{first} is said to be stronger than AU{second} but rose by {stronger.delta:.1f}, not {weaker.delta:.1f}")
-        elif match[3] is not None and abs(stronger.delta - weaker.delta - float(match[3])) > 0.11:
-            faults.append(f"AU{first} is said to be ahead of AU{second} by {match[3]}, not {stronger.delta - weaker.delta:.1f}")
-    for first, second in (map(int, numbers) for numbers in _EQUAL.findall(text)):
-        one, other = evidence.get(first), evidence.get(second)
+    said = [(match[1], match[2], match[3], False) for match in _STRONGER.finditer(text)]
+    said += [(first, second, None, True) for first, second in _EQUAL.findall(text)]
+    for first, second, ahead, equal in said:
+        one, other = evidence.get(int(first)), evidence.get(int(second))
         if first == second:
             faults.append(f"AU{first} is compared with itself")
         elif one is None or other is None:
             faults.append(f"AU{first if one is None else second} is compared but was not measured above the floor")
-        elif abs(one.delta - other.delta) > 0.6:
-            faults.append(f"AU{first} and AU{second} are said to be equally strong but rose by {one.delta:.1f} and {other.delta:.1f}")
+        elif equal:
+            if abs(one.delta - other.delta) > 0.6:
+                rose = f"rose by {one.delta:.1f} and {other.delta:.1f}"
+                faults.append(f"AU{first} and AU{second} are said to be equally strong but {rose}")
+        elif one.delta < other.delta - 0.05:
+            faults.append(f"AU{first} is said to be stronger than AU{second} but rose by {one.delta:.1f}, not {other.delta:.1f}")
+        elif ahead is not None and abs(one.delta - other.delta - float(ahead)) > 0.11:
+            faults.append(f"AU{first} is said to be ahead of AU{second} by {ahead}, not {one.delta - other.delta:.1f}")
     return faults
 
 
