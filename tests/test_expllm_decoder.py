@@ -81,6 +81,11 @@ def test_the_same_logits_and_the_same_texts_as_torch(folder) -> None:
     how = generate.How(most_tokens=40)
     written = [generate.write(net, codec, TABLES, seen, ["a", "b", "c"], how) for net in (with_torch, without)]
     assert written[0] == written[1]
+    names = ["a", "d", "b", "e", "c", "f"]
+    for net in (with_torch, without):
+        both = generate.write(net, codec, TABLES, seen, names, how, copies=2)
+        assert both[::2] == written[0], "a copy is what it would be alone"
+        assert len({one.ids for one in both}) > 3
 
 
 def test_the_pieces_are_those_of_torch() -> None:

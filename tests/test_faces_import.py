@@ -34,3 +34,14 @@ matplotlib.use("agg")
 print(helpers.plt.figure().__class__.__name__)
 """
     assert python(code) == "Figure"
+
+
+def test_no_sound_library_is_looked_for() -> None:
+    code = """
+import sys
+from streamfer.faces.mediapipe_import import import_mediapipe
+import_mediapipe()
+from mediapipe.tasks.python.audio.core import audio_record
+print("sounddevice" in sys.modules, audio_record.sd.__name__)
+"""
+    assert python(code) == "False sounddevice"

@@ -5,7 +5,7 @@ For models on an accelerator, and for any causal language model of transformers;
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -41,6 +41,17 @@ class TorchState:
         looks = looks if looks is not None else model.blind(count)
         with torch.inference_mode():
             self.logits = self._run(model.embed(ids.to(device), looks.to(device, model.nothing.dtype)), self._positions)
+
+    @torch.inference_mode()
+    def repeat(self, copies: int) -> None:
+        layers: list[Any] = self._cache.layers
+        for layer in layers:
+            layer.keys = layer.keys.repeat_interleave(copies, dim=0)
+            layer.values = layer.values.repeat_interleave(copies, dim=0)
+            layer.max_batch_size = len(layer.keys)
+        self._attention = self._attention.repeat_interleave(copies, dim=0)
+        self._positions = self._positions.repeat_interleave(copies, dim=0)
+        self.logits = np.repeat(self.logits, copies, axis=0)
 
     @torch.inference_mode()
     def step(self, tokens: list[int]) -> np.ndarray:

@@ -81,9 +81,13 @@ def _vocabulary(codec: Codec) -> _Vocabulary:
     never = np.zeros(codec.size, bool)
     never[[n for n in words if n not in plain]] = True
 
+    order = list(plain)
+    text = "".join(f"{plain[n].lower()}\n" for n in order)  # one search through all of them is ten times faster than one each
+    starts = np.cumsum([0, *(len(plain[n]) + 1 for n in order)])
+
     def having(pattern: str) -> list[int]:
-        found = re.compile(pattern)
-        return [n for n, token in plain.items() if found.search(token.lower())]
+        at = [found.start() for found in re.finditer(pattern, text)]
+        return [order[k] for k in np.unique(np.searchsorted(starts, at, side="right") - 1).tolist()]
 
     return _Vocabulary(
         never, {n for n, token in plain.items() if token.rstrip().endswith((".", "!", "?"))},
@@ -140,10 +144,15 @@ class Bounds:
         self._forced: list[list[int]] = [[] for _ in evidence]
         self._about: list[_Sentence | None] = [None] * count
         self._told: list[Counter[int]] = [Counter() for _ in evidence]  # first token of a plan -> how often in this section
+        first = {id(e): n for n, e in reversed(list(enumerate(evidence)))}
+        self._same = [first[id(e)] for e in evidence]  # the first text about the same table, whose rows it shares
         if not table:
             self._base[:, [codec.ids[token] for token in PLAN_TOKENS]] = 0.0
             return
         for n, e in enumerate(evidence):
+            if (same := self._same[n]) != n:
+                self._base[n], self._plans[n] = self._base[same], self._plans[same]
+                continue
             for au in e.aus:
                 self._plan(n, plan_of(au), au.number)
             for region, plan in motion_plans(e).items():
@@ -175,7 +184,7 @@ class Bounds:
     def _row(self, n: int) -> np.ndarray:
         """What may come in the sentence that is being written. It changes with the sentence, not with each token."""
         about, beginning = self._about[n], self._open[n] or self._planning[n]
-        key = (n, beginning, self._marks[n] == 0, about and (frozenset(about.numbers), frozenset(about.regions)))
+        key = (self._same[n], beginning, self._marks[n] == 0, about and (frozenset(about.numbers), frozenset(about.regions)))
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = self._base[n].copy()

@@ -58,19 +58,27 @@ class State:
     """Texts on their way: the cache, how long each is, and `logits` (N, vocabulary) float32 of what comes next."""
 
     def __init__(self, decoder: Decoder, embedded: np.ndarray, lengths: np.ndarray, room: int) -> None:
-        from onnxruntime import OrtValue
-
         self._decoder, self._lengths = decoder, lengths
         self._binding = decoder.session.io_binding()
         shape = (len(embedded), decoder.heads, room, decoder.width // decoder.heads)
-        self._cache = []  # the binding holds addresses only
-        for n in range(decoder.layers):
-            for what in ("key", "value"):
-                value = OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
-                self._cache.append(value)
-                self._binding.bind_ortvalue_input(f"past_{what}_{n}", value)
-                self._binding.bind_ortvalue_output(f"{what}_{n}", value)
+        self._keep([np.zeros(shape, np.float32) for _ in range(2 * decoder.layers)])
         self.logits = self._run(embedded, lengths - 1)
+
+    def _keep(self, cache: list[np.ndarray]) -> None:
+        """Keys and values of each layer, read and written in place. The binding holds addresses only."""
+        from onnxruntime import OrtValue
+
+        self._binding.clear_binding_inputs()
+        self._binding.clear_binding_outputs()
+        self._cache = [OrtValue.ortvalue_from_numpy(one) for one in cache]
+        names = [f"{what}_{n}" for n in range(self._decoder.layers) for what in ("key", "value")]
+        for name, value in zip(names, self._cache, strict=True):
+            self._binding.bind_ortvalue_input(f"past_{name}", value)
+            self._binding.bind_ortvalue_output(name, value)
+
+    def repeat(self, copies: int) -> None:
+        self._keep([np.repeat(value.numpy(), copies, axis=0) for value in self._cache])
+        self._lengths, self.logits = np.repeat(self._lengths, copies), np.repeat(self.logits, copies, axis=0)
 
     def step(self, tokens: list[int]) -> np.ndarray:
         self._lengths = self._lengths + 1

@@ -47,6 +47,10 @@ class State(Protocol):
 
     logits: np.ndarray
 
+    def repeat(self, copies: int) -> None:
+        """Go on with so many texts of each prompt, copies beside each other."""
+        ...
+
     def step(self, tokens: list[int]) -> np.ndarray:
         """One more token of each text -> the new logits."""
         ...
@@ -65,19 +69,25 @@ class LanguageModel(Protocol):
 
 
 def write(
-    model: LanguageModel, codec: Codec, evidence: Sequence[Evidence], looks: Any, seeds: Sequence[str], how: How = How()
-) -> list[Written]:
-    """One chain of thought for each evidence table. `seeds` decide the sampling, one for each."""
+    model: LanguageModel, codec: Codec, evidence: Sequence[Evidence], looks: Any, seeds: Sequence[str], how: How = How(),
+    *, copies: int = 1,
+) -> list[Written]:  # fmt: skip
+    """`copies` chains of thought for each evidence table, beside each other. `seeds` decide the sampling, one for each text.
+
+    A prompt is read once for all its texts.
+    """
     prompts = [codec.prompt(e, TASKS["reasoning"], table=how.table, label_first=how.label_first) for e in evidence]
-    count, longest = len(prompts), max(map(len, prompts))
+    count, longest = len(prompts) * copies, max(map(len, prompts))
     most = how.most_tokens or model.answer
     if longest + most > model.positions:
         raise ValueError(f"a prompt of {longest} tokens leaves no room for {most} in {model.positions}")
-    bounds = Bounds(codec, evidence, how.table)
+    bounds = Bounds(codec, [e for e in evidence for _ in range(copies)], how.table)
     noise = [np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")) for seed in seeds]
-    answers: list[list[int]] = [[] for _ in prompts]
+    answers: list[list[int]] = [[] for _ in range(count)]
     labels: list[dict[str, float] | None] = [None] * count
     state = model.begin(prompts, looks, longest + most)
+    if copies > 1:
+        state.repeat(copies)
 
     logits = state.logits
     if how.label_first:

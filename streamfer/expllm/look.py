@@ -23,6 +23,7 @@ from streamfer.screening.flow import REGION_POINTS
 
 if TYPE_CHECKING:
     from streamfer.expllm.model import Looks, ModelSize
+    from streamfer.faces.landmarks import LandmarkFinder
 
 _SIDED = ("brow_inner", "brow_outer", "lid_upper", "lid_lower", "nose_wing", "cheek", "mouth_corner")
 LOCAL: tuple[tuple[int, ...], ...] = (
@@ -60,17 +61,23 @@ def local_points(landmarks: np.ndarray, crop_px: int) -> np.ndarray:
     return np.nan_to_num(found / crop_px * 2 - 1).astype(np.float32)
 
 
+def open_finder() -> LandmarkFinder:
+    """Of one face a picture. MediaPipe's start-up, which can be had beside other work."""
+    from streamfer.config import Faces
+    from streamfer.faces.landmarks import FaceMesh
+
+    return FaceMesh(Faces(max_faces=1))
+
+
 class Encoder:
     """The vision encoder with a face finder of its own. Not thread-safe."""
 
-    def __init__(self, model: AUModel, size: Channels | ModelSize) -> None:
-        from streamfer.config import Faces
-        from streamfer.faces.landmarks import FaceMesh
-
+    def __init__(self, model: AUModel, size: Channels | ModelSize, finder: LandmarkFinder | None = None) -> None:
+        """`finder` is one of `open_finder`, when there is one already."""
         self.model, self.size = model, Channels(size.features, size.early, size.embedding)
         self.unseen = 0
         self.source = model.source
-        self._finder = FaceMesh(Faces(max_faces=1))
+        self._finder = finder or open_finder()
         self._frames = 0
 
     @classmethod

@@ -10,22 +10,28 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from streamfer.action_units.model import AUModel
 from streamfer.errors import ExtraMissing, ModelMissing
 from streamfer.expllm.attempts import Ask, Draft, explain
+from streamfer.expllm.encoding import Codec
 from streamfer.expllm.graph import GRAPH
+from streamfer.expllm.look import Encoder, open_finder
+from streamfer.expllm.looks import image_tokens
+from streamfer.expllm.wording import Wording
 from streamfer.records import Job, Result
 
 if TYPE_CHECKING:
     import numpy as np
 
     from streamfer.config import Explain
-    from streamfer.expllm.look import Encoder
-    from streamfer.expllm.patches import Eye
+    from streamfer.expllm.looks import ArrayLooks
+    from streamfer.expllm.patches import Eye, Pictures
     from streamfer.expllm.vocabulary import Tokens
+    from streamfer.faces.landmarks import LandmarkFinder
 
 log = logging.getLogger(__name__)
 
@@ -46,38 +52,33 @@ class Nano:
 
     def __init__(self, settings: Explain) -> None:
         folder = Path(settings.model) if settings.model else BUNDLED
-        self._net, tokens, facts = self._load(folder, settings)
-        from streamfer.expllm.encoding import Codec
-        from streamfer.expllm.look import Encoder
-        from streamfer.expllm.looks import image_tokens
-        from streamfer.expllm.wording import Wording
-
-        self._codec = Codec(tokens, image_tokens(self._net.projector_kind), Wording.of(folder))
-        self._encoder: Encoder | Eye
-        if self._net.projector_kind == "patches":
-            from streamfer.expllm.patches import Eye
-
-            self._encoder = Eye(str(facts["name"]))
-        else:
-            self._encoder = Encoder.load(eye_of(folder, facts), self._net.channels)
+        with ThreadPoolExecutor(1) as beside:
+            finder = beside.submit(open_finder)  # MediaPipe starts while the language model is read
+            self._net, tokens, facts = self._load(folder, settings)
+            self._codec = Codec(tokens, image_tokens(self._net.projector_kind), Wording.of(folder))
+            self._encoder = self._eye(folder, facts, finder)
         self._floor, self._attempts = settings.floor, settings.attempts
         self.model = str(facts.get("name", folder.name))
         self.revision = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]
         log.info("ExpLLM %s %s by %s, eye %s", self.model, self.revision, self.runtime, self._encoder.source)
+
+    def _eye(self, folder: Path, facts: dict[str, object], finder: Future[LandmarkFinder]) -> Encoder | Eye:
+        if self._net.projector_kind != "patches":
+            model = AUModel.load(eye_of(folder, facts), device="cpu", threads=1)
+            return Encoder(model, self._net.channels, finder.result())
+        from streamfer.expllm.patches import Eye
+
+        finder.result().close()
+        return Eye(str(facts["name"]))
 
     def _load(self, folder: Path, settings: Explain) -> tuple[Any, Tokens, dict[str, Any]]:
         wanted = settings.device
         accelerator = NVIDIA.exists() and importlib.util.find_spec("torch") is not None
         if (folder / GRAPH).is_file() and (wanted == "cpu" or (wanted == "auto" and not accelerator)):
             from streamfer.expllm.decoder import load as load_decoder
-            from streamfer.faces.mediapipe_import import import_mediapipe
 
             self.runtime = "onnxruntime on cpu"
-            # onnxruntime prepares its weights while Python imports the eye's finder
-            with ThreadPoolExecutor(1) as beside:
-                loading = beside.submit(load_decoder, folder, settings.threads)
-                import_mediapipe()
-                return loading.result()
+            return load_decoder(folder, settings.threads)
         try:
             import torch
 
@@ -95,6 +96,7 @@ class Nano:
 
     def explain(self, jobs: list[Job], images: list[dict[str, np.ndarray]]) -> list[Result]:
         self._tries: dict[str, int] = {}
+        self._looks: dict[str, ArrayLooks | Pictures] = {}
         return explain(
             self, jobs, images, floor=self._floor, attempts=self._attempts, backend=self.name, model=self.model,
             revision=self.revision, order=self.order,
@@ -105,7 +107,7 @@ class Nano:
         from streamfer.expllm.drafting import best, draw
 
         turn = max(self._tries.get(ask.job.id, 0) for ask in asks)
-        looks = self._encoder.see([ask.images for ask in asks])
+        looks = self._see(asks)
         evidence = [ask.evidence for ask in asks]
         drafts = []
         for ask, drawn in zip(
@@ -116,6 +118,16 @@ class Nano:
             faults = kept.faults if kept.cot is not None else ()  # of an unreadable text the reader says what is wrong
             drafts.append(Draft(kept.text, sum(one.tokens for one in drawn), kept.label_probabilities, faults=faults))
         return drafts
+
+
+    def _see(self, asks: list[Ask]) -> Any:
+        """What the eye saw of each; pictures of a job that is asked again are not looked at again."""
+        new = [ask for ask in asks if ask.job.id not in self._looks]
+        if new:
+            seen = self._encoder.see([ask.images for ask in new])
+            self._looks |= {ask.job.id: seen.take([n]) for n, ask in enumerate(new)}
+        known: list[Any] = [self._looks[ask.job.id] for ask in asks]
+        return type(known[0]).joined(known)
 
 
 def _dtype(torch: Any, folder: Path, device: str, wanted: str) -> Any:
