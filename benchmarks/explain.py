@@ -16,6 +16,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from dataclasses import replace
@@ -24,6 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks._processes import with_bytecode
 from streamfer.config import Config, Explain
 from streamfer.expllm.backends import load
 from streamfer.jobs.client import ExplainClient
@@ -96,15 +98,15 @@ def first_results(args: argparse.Namespace, jobs: list[tuple[Job, dict[str, np.n
     settings += [f"explain.model={args.model}"] if args.model else []
     options = [part for one in settings for part in ("--set", one)]
     told, spent = [], []
-    with EmbeddedServer() as server:
+    with EmbeddedServer() as server, tempfile.TemporaryDirectory() as compiled:
         client = ExplainClient(open_queue(Config().queue, "explain", server.url))
         for job, pictures in jobs[: args.starts + 1]:
             client.submit(job, pictures)
             before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
             worker = subprocess.Popen(
                 [sys.executable, "-m", "workers.expllm", "--redis", server.url, "--once", *options],
-                stderr=subprocess.DEVNULL,
-            )
+                stderr=subprocess.DEVNULL, env=with_bytecode(Path(compiled)),
+            )  # fmt: skip
             if not client.drain(120):
                 sys.exit("no result within two minutes")
             told.append(time.perf_counter() - begun)

@@ -89,14 +89,16 @@ class QualityJudge:
 
     def _changed(self, track: int, time_s: float, grey: np.ndarray) -> float:
         """Share of blocks that differ from the track's remembered look; then remember this one a little."""
-        now = grey.astype(np.float32)
-        now = (now - now.mean()) / (now.std() + 1e-3)
+        import cv2
+
+        mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(grey))
+        scale = 1 / (spread + 1e-3)
+        now = grey * np.float32(scale) - np.float32(mean * scale)
         look = self._looks.get(track)
         if look is None:
             self._looks[track] = _Look(now, time_s)
             return 0.0
-        side = now.shape[0] // _BLOCKS
-        change = np.abs(now - look.picture).reshape(_BLOCKS, side, _BLOCKS, side).mean(axis=(1, 3))
+        change = cv2.resize(cv2.absdiff(now, look.picture), (_BLOCKS, _BLOCKS), interpolation=cv2.INTER_AREA)  # means of blocks
         share = float((change > _BLOCK_CHANGED).mean())
         memory_s = _LEARN_S if share <= MAX_OCCLUSION else _RELEARN_S
         look.picture += (now - look.picture) * min(1.0, max(0.0, time_s - look.time_s) / memory_s)

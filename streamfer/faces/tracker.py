@@ -59,7 +59,7 @@ class Tracker:
 
         `time_s` must grow. A track ends when more than `lost_s` has passed since its face was seen.
         """
-        shapes = [np.asarray(face, np.float64)[::EVERY, :2] for face in faces]
+        shapes = [face[::EVERY, :2].astype(np.float64) for face in faces]
 
         # 1. tracks not seen for too long are over
         ended = [track.id for track in self._tracks if time_s - track.seen_s > self._lost_s]
