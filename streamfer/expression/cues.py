@@ -102,10 +102,16 @@ def au_heatmaps(landmarks: np.ndarray, aus: Sequence[int | str], size: int, crop
     """One map for each AU, (N, K, size, size) float32: the share of each cell that its region covers, blurred."""
     points, side = _points(landmarks), float(crop_px or size)
     maps = np.zeros((len(points), len(aus), GRID, GRID), np.float32)
+    drawn: dict[object, np.ndarray] = {}  # AUs that share a region are drawn once
     for k, name in enumerate(aus):
-        au, which = (name, None) if isinstance(name, int) else facs.parse(name)
-        if au in REGIONS:
-            maps[:, k] = _region(points, au, None if au in UNSIDED else {"right": 0, "left": 1}.get(which or ""), side)
+        au, side_name = (name, None) if isinstance(name, int) else facs.parse(name)
+        if au not in REGIONS:
+            continue
+        which = None if au in UNSIDED else {"right": 0, "left": 1}.get(side_name or "")
+        region = (REGIONS[au], which, au in ONE_ELLIPSE)
+        if region not in drawn:
+            drawn[region] = _region(points, au, which, side)
+        maps[:, k] = drawn[region]
     return _resized(maps, size)
 
 
