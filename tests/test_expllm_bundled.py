@@ -72,3 +72,22 @@ def test_the_shipped_files_are_small_and_have_a_card() -> None:
     weights = BUNDLED / "model.safetensors"
     assert weights.stat().st_size < 30_000_000
     assert BUNDLED.with_suffix(".md").read_text(encoding="utf-8").startswith("# ")
+
+
+def test_the_first_draft_without_a_fault_ends_its_turn(nano) -> None:
+    """Fewer tokens are written for the same verdict, and the text that is taken is one of those that would have been."""
+    from streamfer.expllm.drafting import draw
+    from streamfer.expllm.evidence import Evidence
+
+    evidence = [Evidence.of(e, 0.5) for e in EVENTS[:3]]
+    names = [e.id for e in EVENTS[:3]]
+    whole = draw(nano._net, nano._codec, evidence, None, names, 0)
+    short = draw(nano._net, nano._codec, evidence, None, names, 0, every=False)
+    assert any(len(drafts) == 1 for drafts in short)
+    for all_, some in zip(whole, short, strict=True):
+        clean = [one.text for one in all_ if one.badness == (False, 0)]
+        assert bool(clean) == (len(some) == 1)
+        if clean:
+            assert some[0].text in clean and some[0].tokens <= sum(one.tokens for one in all_)
+        else:
+            assert [one.text for one in some] == [one.text for one in all_]

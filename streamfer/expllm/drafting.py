@@ -27,7 +27,7 @@ TEMPERATURES = (0.5, 0.4, 0.3)
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A text as written, what it says if it can be read, and what is wrong with it. `tokens` of this draft alone."""
+    """A text as written, what it says if it can be read, and what is wrong with it. `tokens` that were written for it."""
 
     text: str
     cot: ChainOfThought | None
@@ -42,15 +42,33 @@ class Drawn:
 
 def draw(
     net: LanguageModel, codec: Codec, evidence: Sequence[Evidence], looks: Any, names: Sequence[str], turn: int,
-    *, how: How | None = None,
+    *, how: How | None = None, every: bool = True,
 ) -> list[list[Drawn]]:  # fmt: skip
-    """All candidates for each evidence table; `names` and `turn` (0, 1 ...) decide what is drawn."""
+    """The candidates for each evidence table; `names` and `turn` (0, 1 ...) decide what is drawn.
+
+    With `every` False the first to end without a fault is taken and the others of its table, which are then left in the middle, are
+    not among the answers. Which one that is does not depend on what else is in the batch.
+    """
     candidates = CANDIDATES[min(turn, len(CANDIDATES) - 1)]
     seeds = [f"{name}/{turn}/{place}" for name in names for place in range(candidates)]
     how = replace(how or How(), temperature=TEMPERATURES[min(turn, len(TEMPERATURES) - 1)])
-    written = write(net, codec, evidence, looks, seeds, how, copies=candidates)
-    drawn = [_read(codec, one, evidence[n // candidates]) for n, one in enumerate(written)]
-    return [drawn[n * candidates : (n + 1) * candidates] for n in range(len(evidence))]
+    taken: dict[int, Drawn] = {}  # evidence table -> its first text without a fault
+
+    def enough(n: int, one: Written) -> bool:
+        read = _read(codec, one, evidence[n // candidates])
+        if read.badness == (False, 0):
+            taken.setdefault(n // candidates, read)
+        return n // candidates in taken
+
+    written = write(net, codec, evidence, looks, seeds, how, copies=candidates, enough=None if every else enough)
+    drawn = []
+    for n, one in enumerate(evidence):
+        all_of_it = written[n * candidates : (n + 1) * candidates]
+        if n in taken:
+            drawn.append([replace(taken[n], tokens=sum(len(text.ids) for text in all_of_it))])
+        else:
+            drawn.append([_read(codec, text, one) for text in all_of_it])
+    return drawn
 
 
 def best(drawn: Sequence[Drawn]) -> Drawn:

@@ -10,7 +10,7 @@ which are returned. With `label_first` it is chosen before the first word, the o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -70,11 +70,12 @@ class LanguageModel(Protocol):
 
 def write(
     model: LanguageModel, codec: Codec, evidence: Sequence[Evidence], looks: Any, seeds: Sequence[str], how: How = How(),
-    *, copies: int = 1,
+    *, copies: int = 1, enough: Callable[[int, Written], bool] | None = None,
 ) -> list[Written]:  # fmt: skip
     """`copies` chains of thought for each evidence table, beside each other. `seeds` decide the sampling, one for each text.
 
-    A prompt is read once for all its texts.
+    A prompt is read once for all its texts. `enough` is shown each text that has ended, by its place among all; where it says
+    so, the other texts of that evidence table are left as far as they are.
     """
     prompts = [codec.prompt(e, TASKS["reasoning"], table=how.table, label_first=how.label_first) for e in evidence]
     count, longest = len(prompts) * copies, max(map(len, prompts))
@@ -115,6 +116,10 @@ def write(
             chosen = _choose_labels(logits, codec, labels, ended)
             for n, one in zip(ended, chosen, strict=True):
                 answers[n].append(one)
+        for n in ended:
+            if enough is not None and enough(n, Written(tuple(answers[n]), labels[n])):
+                first = n - n % copies
+                going[first : first + copies] = [False] * copies
         if not any(going):
             break
     return [Written(tuple(answer), label) for answer, label in zip(answers, labels, strict=True)]

@@ -111,7 +111,7 @@ class Nano:
         evidence = [ask.evidence for ask in asks]
         drafts = []
         for ask, drawn in zip(
-            asks, draw(self._net, self._codec, evidence, looks, [a.job.id for a in asks], turn), strict=True
+            asks, draw(self._net, self._codec, evidence, looks, [a.job.id for a in asks], turn, every=False), strict=True
         ):
             self._tries[ask.job.id] = turn + 1
             kept = best(drawn)
