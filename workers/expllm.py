@@ -73,9 +73,7 @@ def run(
     there is no server at the start.
     """
     if backend is None:
-        from streamfer.expllm.backends import load  # after the options were checked: it may take long
-
-        backend = load(config.explain.backend, config.explain)
+        backend = _load(config)
     with stop_on_signals() as signalled:
         stop = stop or signalled
         if queue is None or isinstance(queue, str):
@@ -103,6 +101,20 @@ def run(
             forgiving(lambda: queue.leave(me))
     log.info("worker %s: stopped, nothing in hand", me)
     return EXIT_DONE
+
+
+def _load(config: Config) -> Explains:
+    """The backend, after the options were checked: it may take long."""
+    import gc
+
+    gc.disable()  # imports make some 100,000 objects that stay: looking through them again and again is a twentieth of the start
+    try:
+        from streamfer.expllm.backends import load
+
+        return load(config.explain.backend, config.explain)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _take(queue: JobQueue, me: str, config: Config, stop: threading.Event, once: bool) -> list[Claimed]:

@@ -69,6 +69,11 @@ class _Vocabulary:
     whole: list[int]
 
 
+def prepare(codec: Codec) -> None:
+    """Sort the vocabulary now instead of at the first text."""
+    _vocabulary(codec)
+
+
 @lru_cache(maxsize=4)
 def _vocabulary(codec: Codec) -> _Vocabulary:
     vocabulary = codec.tokenizer.get_vocab()

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from streamfer.action_units.model import AUModel
 from streamfer.errors import ExtraMissing, ModelMissing
 from streamfer.expllm.attempts import Ask, Draft, explain
+from streamfer.expllm.bounds import prepare
+from streamfer.expllm.drafting import best, draw
 from streamfer.expllm.encoding import Codec
 from streamfer.expllm.graph import GRAPH
 from streamfer.expllm.look import Encoder, open_finder
@@ -56,6 +58,7 @@ class Nano:
             finder = beside.submit(open_finder)  # MediaPipe starts while the language model is read
             self._net, tokens, facts = self._load(folder, settings)
             self._codec = Codec(tokens, image_tokens(self._net.projector_kind), Wording.of(folder))
+            prepare(self._codec)
             self._encoder = self._eye(folder, facts, finder)
         self._floor, self._attempts = settings.floor, settings.attempts
         self.model = str(facts.get("name", folder.name))
@@ -104,8 +107,6 @@ class Nano:
 
     def write(self, asks: list[Ask]) -> list[Draft]:
         """One draft for each ask; those of one attempt share a temperature."""
-        from streamfer.expllm.drafting import best, draw
-
         turn = max(self._tries.get(ask.job.id, 0) for ask in asks)
         looks = self._see(asks)
         evidence = [ask.evidence for ask in asks]
