@@ -120,7 +120,6 @@ class Nano:
             drafts.append(Draft(kept.text, sum(one.tokens for one in drawn), kept.label_probabilities, faults=faults))
         return drafts
 
-
     def _see(self, asks: list[Ask]) -> Any:
         """What the eye saw of each; pictures of a job that is asked again are not looked at again."""
         new = [ask for ask in asks if ask.job.id not in self._looks]
