@@ -136,8 +136,10 @@ class _Sentence:
 class Bounds:
     """Masks (N, vocabulary) to be added to the logits, one row a text; `take` tells it what was written."""
 
-    def __init__(self, codec: Codec, evidence: Sequence[Evidence], table: bool) -> None:
-        self._codec, self._evidence, self._table = codec, evidence, table
+    def __init__(self, codec: Codec, evidence: Sequence[Evidence], table: bool, copies: int = 1) -> None:
+        """`copies` texts about each evidence table, beside each other."""
+        evidence = [e for e in evidence for _ in range(copies)]
+        self._codec, self._evidence, self._table, self._copies = codec, evidence, table, copies
         self._words = _vocabulary(codec)
         self._sep, self._label = codec.ids[SEP], codec.ids[LABEL]
         count = len(evidence)
@@ -149,14 +151,12 @@ class Bounds:
         self._forced: list[list[int]] = [[] for _ in evidence]
         self._about: list[_Sentence | None] = [None] * count
         self._told: list[Counter[int]] = [Counter() for _ in evidence]  # first token of a plan -> how often in this section
-        first = {id(e): n for n, e in reversed(list(enumerate(evidence)))}
-        self._same = [first[id(e)] for e in evidence]  # the first text about the same table, whose rows it shares
         if not table:
             self._base[:, [codec.ids[token] for token in PLAN_TOKENS]] = 0.0
             return
         for n, e in enumerate(evidence):
-            if (same := self._same[n]) != n:
-                self._base[n], self._plans[n] = self._base[same], self._plans[same]
+            if n % copies:  # the text before is about the same table
+                self._base[n], self._plans[n] = self._base[n - 1], self._plans[n - 1]
                 continue
             for au in e.aus:
                 self._plan(n, plan_of(au), au.number)
@@ -189,7 +189,7 @@ class Bounds:
     def _row(self, n: int) -> np.ndarray:
         """What may come in the sentence that is being written. It changes with the sentence, not with each token."""
         about, beginning = self._about[n], self._open[n] or self._planning[n]
-        key = (self._same[n], beginning, self._marks[n] == 0, about and (frozenset(about.numbers), frozenset(about.regions)))
+        key = (n // self._copies, beginning, self._marks[n] == 0, about and (frozenset(about.numbers), frozenset(about.regions)))
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = self._base[n].copy()

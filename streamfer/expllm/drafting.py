@@ -39,6 +39,10 @@ class Drawn:
     def badness(self) -> tuple[bool, int]:
         return self.cot is None, len(self.faults)
 
+    @property
+    def clean(self) -> bool:
+        return self.badness == (False, 0)
+
 
 def draw(
     net: LanguageModel, codec: Codec, evidence: Sequence[Evidence], looks: Any, names: Sequence[str], turn: int,
@@ -52,22 +56,21 @@ def draw(
     candidates = CANDIDATES[min(turn, len(CANDIDATES) - 1)]
     seeds = [f"{name}/{turn}/{place}" for name in names for place in range(candidates)]
     how = replace(how or How(), temperature=TEMPERATURES[min(turn, len(TEMPERATURES) - 1)])
-    taken: dict[int, Drawn] = {}  # evidence table -> its first text without a fault
+    read: dict[int, Drawn] = {}  # texts that were looked at when they ended
 
     def enough(n: int, one: Written) -> bool:
-        read = _read(codec, one, evidence[n // candidates])
-        if read.badness == (False, 0):
-            taken.setdefault(n // candidates, read)
-        return n // candidates in taken
+        read[n] = _read(codec, one, evidence[n // candidates])
+        return read[n].clean
 
     written = write(net, codec, evidence, looks, seeds, how, copies=candidates, enough=None if every else enough)
     drawn = []
-    for n, one in enumerate(evidence):
-        all_of_it = written[n * candidates : (n + 1) * candidates]
-        if n in taken:
-            drawn.append([replace(taken[n], tokens=sum(len(text.ids) for text in all_of_it))])
+    for n, table in enumerate(evidence):
+        places = range(n * candidates, (n + 1) * candidates)
+        taken = next((read[k] for k in places if k in read and read[k].clean), None)
+        if taken is not None:
+            drawn.append([replace(taken, tokens=sum(len(written[k].ids) for k in places))])
         else:
-            drawn.append([_read(codec, text, one) for text in all_of_it])
+            drawn.append([read[k] if k in read else _read(codec, written[k], table) for k in places])
     return drawn
 
 

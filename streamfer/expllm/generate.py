@@ -82,7 +82,7 @@ def write(
     most = how.most_tokens or model.answer
     if longest + most > model.positions:
         raise ValueError(f"a prompt of {longest} tokens leaves no room for {most} in {model.positions}")
-    bounds = Bounds(codec, [e for e in evidence for _ in range(copies)], how.table)
+    bounds = Bounds(codec, evidence, how.table, copies)
     noise = [np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")) for seed in seeds]
     answers: list[list[int]] = [[] for _ in range(count)]
     labels: list[dict[str, float] | None] = [None] * count

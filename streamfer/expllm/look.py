@@ -1,6 +1,6 @@
 """ExpLLM's eye: key frames -> what the perception network makes of them, as the projector takes it.
 
-    encoder = Encoder.load("perception.onnx")
+    encoder = Encoder(AUModel.load("perception"), channels)
     looks = encoder.look([{"onset": picture, "apex": picture, "offset": picture}, ...])
 
 A job brings pictures without landmarks, so the face is found again here (MediaPipe's mesh, once for each picture).
@@ -11,7 +11,6 @@ how often that happened is counted in `unseen`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,10 +78,6 @@ class Encoder:
         self.source = model.source
         self._finder = finder or open_finder()
         self._frames = 0
-
-    @classmethod
-    def load(cls, path: str | Path, size: Channels | ModelSize, threads: int = 1) -> Encoder:
-        return cls(AUModel.load(path, device="cpu", threads=threads), size)
 
     def close(self) -> None:
         self._finder.close()
