@@ -164,7 +164,7 @@ class Explain(Section):
         ("onset", "apex"), description="key frames that a model is shown; none leaves it the evidence table alone"
     )
     batch: int = Field(8, ge=1, le=256, description="jobs a worker takes at once")
-    wait_s: float = Field(0.05, ge=0, description="time a worker waits to fill a batch")
+    wait_s: float = Field(0.02, ge=0, description="time a worker waits to fill a batch")
     timeout_s: float = Field(600.0, gt=0, description="time to wait for explanations after the last frame")
     floor: float = Field(0.5, ge=0, le=5, description="AU change below which an AU is no evidence")
 

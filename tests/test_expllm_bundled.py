@@ -10,7 +10,10 @@ import pytest
 
 from streamfer import config
 from streamfer.expllm.backends.nano import BUNDLED, Nano
+from streamfer.expllm.drafting import CANDIDATES, best, draw, unaided
+from streamfer.expllm.evidence import Evidence
 from streamfer.expllm.text import format_cot, parse_cot
+from streamfer.expllm.verify import check
 from streamfer.records import Event, Job
 from tests.expllm_events import event
 
@@ -75,19 +78,23 @@ def test_the_shipped_files_are_small_and_have_a_card() -> None:
 
 
 def test_the_first_draft_without_a_fault_ends_its_turn(nano) -> None:
-    """Fewer tokens are written for the same verdict, and the text that is taken is one of those that would have been."""
-    from streamfer.expllm.drafting import draw
-    from streamfer.expllm.evidence import Evidence
-
+    """And the others of its table are left; what is taken is readable and without a fault."""
     evidence = [Evidence.of(e, 0.5) for e in EVENTS[:3]]
-    names = [e.id for e in EVENTS[:3]]
-    whole = draw(nano._net, nano._codec, evidence, None, names, 0)
-    short = draw(nano._net, nano._codec, evidence, None, names, 0, every=False)
-    assert any(len(drafts) == 1 for drafts in short)
-    for all_, some in zip(whole, short, strict=True):
-        clean = [one.text for one in all_ if one.badness == (False, 0)]
-        assert bool(clean) == (len(some) == 1)
-        if clean:
-            assert some[0].text in clean and some[0].tokens <= sum(one.tokens for one in all_)
+    drawn = draw(nano._net, nano._codec, evidence, None, [e.id for e in EVENTS[:3]], 0)
+    assert any(len(drafts) == 1 for drafts in drawn)
+    for drafts, table in zip(drawn, evidence, strict=True):
+        if len(drafts) == 1:
+            assert drafts[0].clean and not check(parse_cot(drafts[0].text), table)
         else:
-            assert [one.text for one in some] == [one.text for one in all_]
+            assert len(drafts) == CANDIDATES[0] and not any(one.clean for one in drafts)
+
+
+def test_proof_reading_mends_more_drafts_than_it_costs(nano) -> None:
+    """One draft each for tables that the model finds hard: more of them are faultless than unaided, and none is only cut short."""
+    aus = ("4:1.3 7:0.9", "1:1.5 4:1.2", "R14:1.0 12:0.8", "9:1.1 10:0.8", "15:1.1 17:0.9", "20:1.2 25:1.0", "23:1.4", "5:1.2 26:0.7")
+    tables = [Evidence.of(event(units, id=f"e{n}"), 0.5) for n, units in enumerate(aus)]
+    names = [f"e{n}" for n in range(len(tables))]
+    alone = unaided(nano._net, nano._codec, tables, None, names)
+    aided = draw(nano._net, nano._codec, tables, None, names, 0)
+    assert sum(best(drafts).clean for drafts in aided) > sum(one.clean for one in alone)
+    assert all(best(drafts).cot is not None for drafts in aided)

@@ -1,6 +1,7 @@
 """How true, how well formed and how varied a model's chains of thought are, against the measured evidence.
 
-`run` writes for every case what the model would write at first, then asks again as the worker does (attempts.py), and
+`run` writes for every case one draft as the model gives it unaided, then a text as the worker gets it: proof-read and asked for
+again (drafting.py), and
 `score` counts over all of it:
 
 * **format**: share of first drafts that parse, of accepted texts that do;
@@ -32,7 +33,7 @@ from streamfer.evaluation.text_scores import words
 from streamfer.expllm.backends.composer import compose
 from streamfer.expllm.claims import extract
 from streamfer.expllm.des2exp import Des2Exp
-from streamfer.expllm.drafting import Drawn, best, draw
+from streamfer.expllm.drafting import Drawn, best, draw, unaided
 from streamfer.expllm.encoding import Codec
 from streamfer.expllm.engine import Case
 from streamfer.expllm.generate import How
@@ -86,28 +87,35 @@ def _batch(
     table: bool,
     label_first: bool,
 ) -> list[Told]:
+    names, evidence = [case.id for case in cases], [case.evidence for case in cases]
+    how = How(label_first=label_first, table=table)
+    firsts = unaided(net, codec, evidence, _looks_of(looks, cases), names, how)
     tried: list[list[Drawn]] = [[] for _ in cases]
     turns = [0] * len(cases)
-    how = How(label_first=label_first, table=table)
     for turn in range(attempts):
-        open_ = [n for n, drafts in enumerate(tried) if not drafts or best(drafts).faults or best(drafts).cot is None]
+        open_ = [n for n, drafts in enumerate(tried) if not drafts or not best(drafts).clean]
         if not open_:
             break
-        seen = None if looks is None else looks.take(torch.tensor([max(cases[n].row, 0) for n in open_]))
-        if seen is not None:
-            seen.seen = seen.seen * torch.tensor([float(cases[n].row >= 0) for n in open_])
-        names = [cases[n].id for n in open_]
-        for n, drafts in zip(
-            open_, draw(net, codec, [cases[n].evidence for n in open_], seen, names, turn, how=how), strict=True
-        ):
+        seen = _looks_of(looks, [cases[n] for n in open_])
+        drawn = draw(net, codec, [evidence[n] for n in open_], seen, [names[n] for n in open_], turn, how=how)
+        for n, drafts in zip(open_, drawn, strict=True):
             tried[n] += drafts
             turns[n] += 1
     told = []
-    for n, case in enumerate(cases):
-        first, kept = tried[n][0], best(tried[n])
-        tokens = sum(one.tokens for one in tried[n])
-        told.append(Told(case, first.cot, first.faults, kept.cot, kept.faults, turns[n], tokens))
+    for case, first, drafts, count in zip(cases, firsts, tried, turns, strict=True):
+        kept = best(drafts)
+        tokens = first.tokens + sum(one.tokens for one in drafts)
+        told.append(Told(case, first.cot, first.faults, kept.cot, kept.faults, count, tokens))
     return told
+
+
+def _looks_of(looks: Looks | Pictures | None, cases: Sequence[Case]) -> Looks | Pictures | None:
+    """Of these cases; a case without pictures has seen nothing."""
+    if looks is None:
+        return None
+    seen = looks.take(torch.tensor([max(case.row, 0) for case in cases]))
+    seen.seen = seen.seen * torch.tensor([float(case.row >= 0) for case in cases])
+    return seen
 
 
 def score(outcome: Outcome, name: str) -> Report:

@@ -5,6 +5,7 @@ For models on an accelerator, and for any causal language model of transformers;
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,13 @@ class TorchState:
         self._at += 1
         self.logits = self._run(self._model.embed(ids, None), self._positions)
         return self.logits
+
+    @torch.inference_mode()
+    def back(self, tokens: Mapping[int, int]) -> None:
+        """What is taken back stays in the cache, and is not attended to."""
+        for n, count in tokens.items():
+            self._attention[n, self._attention[n].nonzero()[-count:, 0]] = 0
+            self._positions[n, -1] -= count
 
     def _run(self, embedded: torch.Tensor, positions: torch.Tensor) -> np.ndarray:
         out = self._model.lm(

@@ -133,6 +133,16 @@ class _Sentence:
     regions: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a text may go on from again: its beginning, the end of a sentence, a section mark."""
+
+    marks: int
+    ended: bool
+    about: _Sentence | None
+    told: Counter[int]
+
+
 class Bounds:
     """Masks (N, vocabulary) to be added to the logits, one row a text; `take` tells it what was written."""
 
@@ -239,6 +249,19 @@ class Bounds:
             for part, tokens in words.parts.items():
                 if part not in open_:
                     row[tokens] = -np.inf
+
+    def ended(self, n: int) -> bool:
+        """Whether text `n` is at the end of a sentence."""
+        return self._ended[n] and not self._planning[n]
+
+    def place(self, n: int) -> Place:
+        """Where text `n` is: not in the middle of a sentence or of a plan."""
+        return Place(self._marks[n], self._ended[n], self._about[n], self._told[n].copy())
+
+    def back(self, n: int, place: Place) -> None:
+        """Text `n` goes on from an earlier `place`."""
+        self._marks[n], self._ended[n], self._about[n], self._told[n] = place.marks, place.ended, place.about, place.told.copy()
+        self._open[n], self._planning[n], self._forced[n] = True, False, []
 
     def take(self, tokens: list[int]) -> None:
         for n, token in enumerate(tokens):

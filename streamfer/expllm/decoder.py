@@ -12,6 +12,7 @@ should have to install them for that. The key-value cache is allocated once for 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ class State:
     def __init__(self, decoder: Decoder, embedded: np.ndarray, lengths: np.ndarray, room: int) -> None:
         self._decoder, self._lengths = decoder, lengths
         self._binding = decoder.session.io_binding()
-        shape = (len(embedded), decoder.heads, room, decoder.width // decoder.heads)
+        self._room = min(room, decoder.positions)
+        shape = (len(embedded), decoder.heads, self._room, decoder.width // decoder.heads)
         self._keep([np.zeros(shape, np.float32) for _ in range(2 * decoder.layers)])
         self.logits = self._run(embedded, lengths - 1)
 
@@ -81,9 +83,14 @@ class State:
         self._lengths, self.logits = np.repeat(self._lengths, copies), np.repeat(self.logits, copies, axis=0)
 
     def step(self, tokens: list[int]) -> np.ndarray:
-        self._lengths = self._lengths + 1
+        self._lengths = np.minimum(self._lengths + 1, self._room)  # texts that have ended are written on until all have
         self.logits = self._run(self._decoder.embed(tokens), np.zeros_like(self._lengths))
         return self.logits
+
+    def back(self, tokens: Mapping[int, int]) -> None:
+        """What comes next is written over what is taken back."""
+        for n, count in tokens.items():
+            self._lengths[n] -= count
 
     def _run(self, embedded: np.ndarray, last: np.ndarray) -> np.ndarray:
         inputs = {

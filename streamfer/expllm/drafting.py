@@ -1,8 +1,9 @@
-"""Several drafts of each text in one batch, and the one that says nothing unmeasured.
+"""Several drafts of each text in one batch, proof-read while they are written, and the one that says nothing unmeasured.
 
-A small model is cheap to ask and errs at random, so `draw` has each text written a few times at once and keeps the
-first that verify.py and wording.py find no fault in, else the one with the fewest. What is kept is still judged by attempts.py;
-nothing is repaired. The first candidate is reported apart: it is what the model says unaided (`streamfer evaluate expllm`).
+A small model is cheap to ask and errs at random, so `draw` has each text written a few times at once, sentences that bring a
+fault written again (retakes.py), and keeps the first that verify.py and wording.py find no fault in, else the one with the
+fewest. What is kept is still judged by attempts.py; nothing is repaired. `unaided` is what the model says by itself, one draft
+without any of this: the figure beside which all others have to be read (`streamfer evaluate expllm`).
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from streamfer.errors import ParseError
-from streamfer.expllm.encoding import Codec
+from streamfer.expllm.encoding import SEP, Codec
 from streamfer.expllm.evidence import Evidence
 from streamfer.expllm.generate import How, LanguageModel, Written, write
 from streamfer.expllm.text import parse_cot
-from streamfer.expllm.verify import check
+from streamfer.expllm.verify import check, slips
 from streamfer.records import ChainOfThought
 
-CANDIDATES = (4, 6, 6)
-"""Of the first, second and later attempts. Four at once take hardly longer than two, and seldom need a second turn."""
-TEMPERATURES = (0.5, 0.4, 0.3)
-"""A model of this size does not read advice: it draws again, more carefully."""
+CANDIDATES = (2, 4, 4)
+"""Of the first, second and later attempts."""
+TEMPERATURE = 0.7
+"""Of drafts that are proof-read: a sentence that is written again should be another one (0.3 to 0.9 tried: benchmarks/LOG.md)."""
+TEMPERATURE_UNAIDED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A text as written, what it says if it can be read, and what is wrong with it. `tokens` that were written for it."""
+    """A text as written, what it says if it can be read, what is wrong with it, and the `tokens` that were drawn for it."""
 
     text: str
     cot: ChainOfThought | None
@@ -44,31 +46,36 @@ class Drawn:
         return self.badness == (False, 0)
 
 
+def unaided(
+    net: LanguageModel, codec: Codec, evidence: Sequence[Evidence], looks: Any, names: Sequence[str], how: How | None = None
+) -> list[Drawn]:
+    """One draft for each evidence table, whatever is wrong with it."""
+    how = replace(how or How(), temperature=TEMPERATURE_UNAIDED)
+    written = write(net, codec, evidence, looks, [f"{name}/0/0" for name in names], how)
+    return [_read(codec, one, table) for one, table in zip(written, evidence, strict=True)]
+
+
 def draw(
     net: LanguageModel, codec: Codec, evidence: Sequence[Evidence], looks: Any, names: Sequence[str], turn: int,
-    *, how: How | None = None, every: bool = True,
+    *, how: How | None = None,
 ) -> list[list[Drawn]]:  # fmt: skip
     """The candidates for each evidence table; `names` and `turn` (0, 1 ...) decide what is drawn.
 
-    With `every` False the first to end without a fault is taken and the others of its table, which are then left in the middle, are
-    not among the answers. Which one that is does not depend on what else is in the batch.
+    The first to end without a fault is taken; the others of its table, which are then left in the middle, are not among the
+    answers. Which one that is does not depend on what else is in the batch. Texts whose label comes first are not proof-read.
     """
     candidates = CANDIDATES[min(turn, len(CANDIDATES) - 1)]
     seeds = [f"{name}/{turn}/{place}" for name in names for place in range(candidates)]
-    how = replace(how or How(), temperature=TEMPERATURES[min(turn, len(TEMPERATURES) - 1)])
-    read: dict[int, Drawn] = {}  # texts that were looked at when they ended
-
-    def enough(n: int, one: Written) -> bool:
-        read[n] = _read(codec, one, evidence[n // candidates])
-        return read[n].clean
-
-    written = write(net, codec, evidence, looks, seeds, how, copies=candidates, enough=None if every else enough)
+    how = replace(how or How(), temperature=TEMPERATURE)
+    proof = None if how.label_first else _Proof(codec, [table for table in evidence for _ in range(candidates)])
+    written = write(net, codec, evidence, looks, seeds, how, copies=candidates, proof=proof)
+    read = {} if proof is None else proof.read
     drawn = []
     for n, table in enumerate(evidence):
         places = range(n * candidates, (n + 1) * candidates)
         taken = next((read[k] for k in places if k in read and read[k].clean), None)
         if taken is not None:
-            drawn.append([replace(taken, tokens=sum(len(written[k].ids) for k in places))])
+            drawn.append([replace(taken, tokens=sum(written[k].tokens for k in places))])
         else:
             drawn.append([read[k] if k in read else _read(codec, written[k], table) for k in places])
     return drawn
@@ -79,11 +86,29 @@ def best(drawn: Sequence[Drawn]) -> Drawn:
     return min(drawn, key=lambda one: one.badness)
 
 
+class _Proof:
+    """Holds texts to their evidence while they are written; `read` are those that ended, by their places."""
+
+    def __init__(self, codec: Codec, evidence: Sequence[Evidence]) -> None:
+        self._codec, self._evidence = codec, evidence
+        self.read: dict[int, Drawn] = {}
+
+    def faults(self, n: int, ids: Sequence[int]) -> int:
+        begin = max((k + 1 for k, token in enumerate(ids) if token == self._codec.ids[SEP]), default=0)
+        (section,) = self._codec.sections(ids[begin:], self._evidence[n])
+        strange = self._codec.wording.strange_in(section) if self._codec.wording is not None else ()
+        return len(slips(section, self._evidence[n])) + len(strange)
+
+    def good(self, n: int, written: Written) -> bool:
+        self.read[n] = _read(self._codec, written, self._evidence[n])
+        return self.read[n].clean
+
+
 def _read(codec: Codec, written: Written, evidence: Evidence) -> Drawn:
     text = codec.decode(written.ids, evidence)
     try:
         cot = parse_cot(text)
     except ParseError as error:
-        return Drawn(text, None, error.reasons, len(written.ids), written.label_probabilities)
+        return Drawn(text, None, error.reasons, written.tokens, written.label_probabilities)
     faults = (*check(cot, evidence), *(codec.wording.strange(cot) if codec.wording is not None else ()))
-    return Drawn(text, cot, faults, len(written.ids), written.label_probabilities)
+    return Drawn(text, cot, faults, written.tokens, written.label_probabilities)

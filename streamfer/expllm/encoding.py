@@ -182,6 +182,7 @@ class Codec:
         self.labels = [self.ids[token] for token in LABEL_TOKENS]
         self._silent = {self.ids[token] for token in SPECIALS if token not in SLOTS}
         self.pad, self.eos = self.ids[PAD], self.ids[EOS]
+        self._unspoken = {self.ids[LABEL], self.pad, *self.labels}
 
     def _id(self, token: str) -> int:
         found = self.tokenizer.token_to_id(token)
@@ -233,23 +234,25 @@ class Codec:
 
     def decode(self, ids: Sequence[int], evidence: Evidence) -> str:
         """An answer as text, slots filled: sections with their headers, then the label line where there is a label."""
-        label: Label | None = None
-        sections: list[list[int]] = [[]]
-        for token in ids:
-            if token in self.labels:
-                label = LABELS[self.labels.index(token)]
-            elif token == self.ids[SEP]:
-                sections.append([])
-            elif token == self.eos:
-                break
-            elif token not in (self.ids[LABEL], self.pad):
-                sections[-1].append(token)
-        bodies = [self._text(section, evidence) for section in sections]
+        label = next((LABELS[self.labels.index(token)] for token in ids if token in self.labels), None)
+        bodies = self.sections(ids, evidence)
         if len(bodies) == len(SECTIONS):
             text = "\n\n".join(f"**{name}:**\n{body}" for name, body in zip(SECTIONS, bodies, strict=True))
         else:
             text = "\n\n".join(bodies)
         return text if label is None else f"{text}\n\nLabel: {label}"
+
+    def sections(self, ids: Sequence[int], evidence: Evidence) -> list[str]:
+        """The sections of an answer, or of the beginning of one, without headers and label."""
+        sections: list[list[int]] = [[]]
+        for token in ids:
+            if token == self.ids[SEP]:
+                sections.append([])
+            elif token == self.eos:
+                break
+            elif token not in self._unspoken:
+                sections[-1].append(token)
+        return [self._text(section, evidence) for section in sections]
 
     def _text(self, ids: Sequence[int], evidence: Evidence) -> str:
         tokens = [self.tokenizer.id_to_token(token) or "" for token in ids if token not in self._silent]

@@ -10,15 +10,16 @@ which are returned. With `label_first` it is chosen before the first word, the o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from streamfer.expllm.bounds import Bounds
-from streamfer.expllm.encoding import LABEL, TASKS, Codec
+from streamfer.expllm.encoding import LABEL, SEP, TASKS, Codec
 from streamfer.expllm.evidence import Evidence
+from streamfer.expllm.retakes import SPARE, Proof, Retakes
 from streamfer.records import LABELS
 
 MOST_LIKELY = 64
@@ -27,10 +28,14 @@ MOST_LIKELY = 64
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One answer: token ids without the prompt, probabilities of the labels at the place of the label, 8 of LABELS."""
+    """One answer: token ids without the prompt, probabilities of the labels at the place of the label, 8 of LABELS.
+
+    `tokens` were drawn for it, those among them that were taken back.
+    """
 
     ids: tuple[int, ...]
     label_probabilities: dict[str, float] | None
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,11 @@ class State(Protocol):
         ...
 
     def step(self, tokens: list[int]) -> np.ndarray:
-        """One more token of each text -> the new logits."""
+        """One more token of each text -> the new logits, which are the caller's to write into."""
+        ...
+
+    def back(self, tokens: Mapping[int, int]) -> None:
+        """Text -> how many of its last tokens are taken back."""
         ...
 
 
@@ -70,12 +79,12 @@ class LanguageModel(Protocol):
 
 def write(
     model: LanguageModel, codec: Codec, evidence: Sequence[Evidence], looks: Any, seeds: Sequence[str], how: How = How(),
-    *, copies: int = 1, enough: Callable[[int, Written], bool] | None = None,
+    *, copies: int = 1, proof: Proof | None = None,
 ) -> list[Written]:  # fmt: skip
     """`copies` chains of thought for each evidence table, beside each other. `seeds` decide the sampling, one for each text.
 
-    A prompt is read once for all its texts. `enough` is shown each text that has ended, by its place among all; where it says
-    so, the other texts of that evidence table are left as far as they are.
+    A prompt is read once for all its texts. A `proof` reads along (retakes.py; only where the label comes last): what it finds
+    wrong is written again, and once a text is good the others of its evidence table are left as far as they are.
     """
     prompts = [codec.prompt(e, TASKS["reasoning"], table=how.table, label_first=how.label_first) for e in evidence]
     count, longest = len(prompts) * copies, max(map(len, prompts))
@@ -86,7 +95,9 @@ def write(
     noise = [np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")) for seed in seeds]
     answers: list[list[int]] = [[] for _ in range(count)]
     labels: list[dict[str, float] | None] = [None] * count
-    state = model.begin(prompts, looks, longest + most)
+    drawn = [0] * count
+    steps = most + (int(SPARE * most) if proof is not None else 0)
+    state = model.begin(prompts, looks, longest + steps)
     if copies > 1:
         state.repeat(copies)
 
@@ -102,27 +113,28 @@ def write(
         logits = state.step(token)
     going = [True] * count
     end = codec.eos if how.label_first else codec.ids[LABEL]
-    for _ in range(most - (2 if how.label_first else 0) - 1):
+    retakes = None if proof is None else Retakes(proof, bounds, logits, codec.ids[SEP], copies)
+    for _ in range(steps - (2 if how.label_first else 0) - 1):
         picked = _sample(logits + bounds.mask(how.label_first, codec.eos), how, noise)
         token = [one if on else codec.pad for one, on in zip(picked, going, strict=True)]
         bounds.take(token)
         for n, one in enumerate(token):
             if going[n]:
                 answers[n].append(one)
-                going[n] = one != end
+                drawn[n] += 1
+                going[n] = one != end and len(answers[n]) < most - 1
         logits = state.step([codec.ids[LABEL] if one == codec.pad else one for one in token])
         ended = [n for n, one in enumerate(token) if one == end]
         if ended and not how.label_first:
             chosen = _choose_labels(logits, codec, labels, ended)
             for n, one in zip(ended, chosen, strict=True):
                 answers[n].append(one)
-        for n in ended:
-            if enough is not None and enough(n, Written(tuple(answers[n]), labels[n])):
-                first = n - n % copies
-                going[first : first + copies] = [False] * copies
+        if retakes is not None:
+            told = {n: Written(tuple(answers[n]), labels[n], drawn[n]) for n in ended}
+            state.back(retakes.look(answers, told, going, logits))
         if not any(going):
             break
-    return [Written(tuple(answer), label) for answer, label in zip(answers, labels, strict=True)]
+    return [Written(tuple(answer), label, spent) for answer, label, spent in zip(answers, labels, drawn, strict=True)]
 
 
 def _sample(logits: np.ndarray, how: How, noise: list[np.random.Generator]) -> list[int]:

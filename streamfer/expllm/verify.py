@@ -52,22 +52,32 @@ _DENIED = re.compile(r"\b(?:no|not|nor|never|without|neither|cannot|nothing|\w+n
 
 
 def check(cot: ChainOfThought, evidence: Evidence) -> list[str]:
-    """The claims of a text that the evidence does not support, one sentence each, in order of appearance."""
+    """The claims of a text that the evidence does not support, one sentence each."""
     text = f"{cot.observations}\n{cot.interpretation}\n{cot.conclusion}"
     claims = extract(text)
+    faults = _slips(text, claims, evidence)
+    faults += _contradictions(cot, evidence)
+    faults += unlooked(cot, evidence)
+    faults += _label(cot, claims, evidence)
+    return list(dict.fromkeys(faults))
+
+
+def slips(text: str, evidence: Evidence) -> list[str]:
+    """The faults that need no label to be seen: `text` may be the beginning of one, up to the end of a sentence."""
+    return list(dict.fromkeys(_slips(text, extract(text), evidence)))
+
+
+def _slips(text: str, claims: list[Claim], evidence: Evidence) -> list[str]:
     faults = [fault for claim in claims if (fault := _unsupported(claim, evidence))]
     faults += [fault for motion in extract_motion(text) if (fault := _motion(motion, evidence))]
     faults += _times(text, evidence)
     faults += _whole_face(text, evidence)
-    faults += _contradictions(cot, evidence)
     faults += _ranking(text, evidence)
+    faults += [f"{code} is compared with itself" for code in _WEAKER.findall(text)]
     faults += [f"AU{number} is listed twice" for number in _TWICE.findall(text)]
     faults += [f"'{found.group()}' is said, which was not found in this event"
                for flag, said in _CONDITIONS.items() if flag not in evidence.flags and (found := said.search(text))]
-    faults += unlooked(cot, evidence)
-    faults += _overclaims(text)
-    faults += _label(cot, claims, evidence)
-    return list(dict.fromkeys(faults))
+    return faults + _overclaims(text)
 
 
 def supported_share(cot: ChainOfThought, evidence: Evidence) -> float | None:
@@ -176,7 +186,6 @@ def _contradictions(cot: ChainOfThought, evidence: Evidence) -> list[str]:
                 faults.append(f"AU{number} is said to be out of place in {label} but is listed for it")
     if any(cot.label in labels_in(other) for other in _ELSEWHERE.findall(text)):
         faults.append(f"{cot.label} is named as the other label that something speaks for")
-    faults += [f"{code} is compared with itself" for code in _WEAKER.findall(text)]
     return faults
 
 

@@ -52,7 +52,7 @@ class Wording:
 
     @classmethod
     def learn(cls, texts: Iterable[ChainOfThought]) -> Wording:
-        return cls(np.array(sorted({_digest(run) for cot in texts for run in _runs(cot)}), np.uint64))
+        return cls(np.array(sorted({_digest(run) for cot in texts for run in _runs(*_parts(cot))}), np.uint64))
 
     def save(self, folder: Path) -> None:
         np.save(folder / FILE, self._runs)
@@ -62,16 +62,24 @@ class Wording:
 
     def strange(self, cot: ChainOfThought) -> tuple[str, ...]:
         """One sentence for each run of three words that was never seen, in order."""
-        runs = list(_runs(cot))
+        return self.strange_in(*_parts(cot))
+
+    def strange_in(self, *texts: str) -> tuple[str, ...]:
+        """The same of texts that end with whole sentences."""
+        runs = list(_runs(*texts))
         digests = np.array([_digest(run) for run in runs], np.uint64)
         known = np.isin(digests, self._runs)
         unknown = dict.fromkeys(run for run, seen in zip(runs, known, strict=True) if not seen)
         return tuple(f"'{' '.join(run).strip()}' is no wording that the model was taught" for run in unknown)
 
 
-def _runs(cot: ChainOfThought) -> Iterable[tuple[str, ...]]:
+def _parts(cot: ChainOfThought) -> tuple[str, ...]:
+    return cot.observations, cot.interpretation, cot.conclusion
+
+
+def _runs(*texts: str) -> Iterable[tuple[str, ...]]:
     """Within sentences, whose beginning and end count as words: which sentence follows which is free."""
-    for part in (cot.observations, cot.interpretation, cot.conclusion):
+    for part in texts:
         for sentence in _SENTENCE_END.split(part):
             words = ["", *map(_plain, _WORD.findall(sentence)), ""]
             yield from (tuple(words[i : i + _RUN]) for i in range(len(words) - _RUN + 1))

@@ -207,15 +207,14 @@ class Run:
             told = source.truth[rows]
             known[name] = (slice(len(crops), len(crops) + size), torch.where(turned[:, None], told[:, self.swap], told))
             crops = torch.cat([crops, more])
-            front, present = torch.cat([front, torch.zeros(size, *front.shape[1:])]), torch.cat([present, torch.zeros(size, 1)])
         self.net.train()
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             moved = crops.to(self.device).contiguous(memory_format=torch.channels_last)
             seen = self.net.see(moved, front.to(self.device), present.to(self.device))
-        losses = {"labels": -(shares.to(self.device) * functional.log_softmax(seen.logits[:count].float(), dim=1)).sum(1).mean()}
+        losses = {"labels": -(shares.to(self.device) * functional.log_softmax(seen.logits.float(), dim=1)).sum(1).mean()}
         assert maps is not None
         if config.cues:
-            losses["cues"] = config.cues * alignment(seen.features[:count].float(), maps.to(self.device))
+            losses["cues"] = config.cues * alignment(seen.features.float(), maps.to(self.device))
         skin = seen.skin.float()
         if config.weak:
             wanted = (shares @ self.evidence).to(self.device)

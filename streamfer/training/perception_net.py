@@ -75,9 +75,10 @@ class Trunk(nn.Module):
         self.down = _conv(size.deep, size.out, 1)
         self.join = nn.Sequential(nn.Conv2d(size.out, size.out, 3, 1, 1, groups=size.out, bias=False), _conv(size.out, size.out, 1))
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor, whole: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """`whole`: how many of the crops go on to the expression map; the others are wanted for their skin alone."""
         early = self.early(self.fine(functional.relu(self.stem(x))))
-        mid = self.mid(early)
+        mid = self.mid(early[:whole])
         deep = functional.interpolate(self.down(self.deep(mid)), size=(MAP, MAP), mode="bilinear", align_corners=False)
         return early, functional.relu(self.join(functional.relu(self.lateral(mid) + deep)))
 
@@ -102,12 +103,12 @@ class Skin(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one pass gives, for N faces."""
+    """What one pass gives, for N crops of which M are read whole (all, outside training)."""
 
-    logits: torch.Tensor  # (N, 8)
+    logits: torch.Tensor  # (M, 8)
     skin: torch.Tensor  # (N, K)
-    features: torch.Tensor  # (N, out, MAP, MAP)
-    embedding: torch.Tensor  # (N, out + points)
+    features: torch.Tensor  # (M, out, MAP, MAP)
+    embedding: torch.Tensor  # (M, out + points)
     early: torch.Tensor  # (N, mid, MAP, MAP)
 
 
@@ -133,8 +134,11 @@ class Perception(nn.Module):
         self.label = nn.Linear(size.out + size.points, len(LABELS))
 
     def see(self, grey: torch.Tensor, front: torch.Tensor, present: torch.Tensor) -> Seen:
-        """`grey` (N, 1, 56, 56) 0-255, `front` (N, 478, 3) of `to_front`, `present` (N, 1) 1 where there are landmarks."""
-        early, features = self.trunk(normalised(grey))
+        """`grey` (N, 1, 56, 56) 0-255, `front` (M, 478, 3) of `to_front`, `present` (M, 1) 1 where there are landmarks.
+
+        M <= N: crops beyond the first M (renders in training) are read for their skin and have no logits.
+        """
+        early, features = self.trunk(normalised(grey), len(front) if len(front) < len(grey) else None)  # None: nothing to trace
         points = self.points(((front - self.mean) * self.scale).flatten(1)) * present
         embedding = torch.cat([features.mean(dim=(2, 3)), points], dim=1)
         return Seen(self.label(self.dropout(embedding)), self.skin(early), features, embedding, early)

@@ -54,15 +54,16 @@ class Nano:
 
     def __init__(self, settings: Explain) -> None:
         folder = Path(settings.model) if settings.model else BUNDLED
-        with ThreadPoolExecutor(1) as beside:
+        with ThreadPoolExecutor(2) as beside:
             finder = beside.submit(open_finder)  # MediaPipe starts while the language model is read
+            revision = beside.submit(_revision, folder)
             self._net, tokens, facts = self._load(folder, settings)
             self._codec = Codec(tokens, image_tokens(self._net.projector_kind), Wording.of(folder))
             prepare(self._codec)
             self._encoder = self._eye(folder, facts, finder)
         self._floor, self._attempts = settings.floor, settings.attempts
         self.model = str(facts.get("name", folder.name))
-        self.revision = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]
+        self.revision = revision.result()
         log.info("ExpLLM %s %s by %s, eye %s", self.model, self.revision, self.runtime, self._encoder.source)
 
     def _eye(self, folder: Path, facts: dict[str, object], finder: Future[LandmarkFinder]) -> Encoder | Eye:
@@ -106,14 +107,13 @@ class Nano:
         )  # fmt: skip
 
     def write(self, asks: list[Ask]) -> list[Draft]:
-        """One draft for each ask; those of one attempt share a temperature."""
+        """One draft for each ask; those of one attempt are written side by side."""
         turn = max(self._tries.get(ask.job.id, 0) for ask in asks)
         looks = self._see(asks)
         evidence = [ask.evidence for ask in asks]
         drafts = []
-        for ask, drawn in zip(
-            asks, draw(self._net, self._codec, evidence, looks, [a.job.id for a in asks], turn, every=False), strict=True
-        ):
+        written = draw(self._net, self._codec, evidence, looks, [ask.job.id for ask in asks], turn)
+        for ask, drawn in zip(asks, written, strict=True):
             self._tries[ask.job.id] = turn + 1
             kept = best(drawn)
             faults = kept.faults if kept.cot is not None else ()  # of an unreadable text the reader says what is wrong
@@ -128,6 +128,11 @@ class Nano:
             self._looks |= {ask.job.id: seen.take([n]) for n, ask in enumerate(new)}
         known: list[Any] = [self._looks[ask.job.id] for ask in asks]
         return type(known[0]).joined(known)
+
+
+def _revision(folder: Path) -> str:
+    weights = folder / "model.safetensors"  # where it is missing, `_load` says so
+    return hashlib.sha256(weights.read_bytes()).hexdigest()[:12] if weights.is_file() else ""
 
 
 def _dtype(torch: Any, folder: Path, device: str, wanted: str) -> Any:
