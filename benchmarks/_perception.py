@@ -20,6 +20,7 @@ from streamfer.action_units.model import AUModel, to_face_frame
 from streamfer.evaluation import bootstrap
 from streamfer.evaluation.agreement import icc31
 from streamfer.expression import cam, cues
+from streamfer.faces.mirror import mirrored
 from streamfer.training.face_crops import CROP_PX, MARGIN_PX, FaceCrops, in_batches
 
 METHODS: tuple[cam.Method, ...] = ("cam", "gradcam++", "layercam")
@@ -156,10 +157,10 @@ def swapped(names: tuple[str, ...]) -> np.ndarray:
     return np.array([names.index(name) for name in other])
 
 
-def turned(faces: FaceCrops, partner: np.ndarray) -> FaceCrops:
-    """Crops and landmarks of the mirror images, each landmark under the number of its `partner` (478,)."""
-    points = faces.landmarks[:, partner].copy()
-    points[..., 0] = CROP_PX - points[..., 0]
+def turned(faces: FaceCrops) -> FaceCrops:
+    """Crops and landmarks of the mirror images."""
+    points = mirrored(faces.landmarks)
+    points[..., 0] += CROP_PX
     return FaceCrops(np.ascontiguousarray(faces.crops[:, :, ::-1]), points, faces.found, faces.index)
 
 

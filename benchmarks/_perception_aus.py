@@ -13,12 +13,10 @@ import numpy as np
 from benchmarks import _perception as measures
 from benchmarks import hand_labels
 from streamfer.action_units import facs
-from streamfer.action_units.model import to_face_frame
 from streamfer.evaluation.agreement import correlation
 from streamfer.training import face_crops
 from streamfer.training.landmark_au import TAUGHT
 from streamfer.training.landmark_au import cached as cached_faces
-from streamfer.training.landmark_net import mirror_of
 from streamfer.training.landmark_scores import less_neutral, scores_on_renders
 from streamfer.training.perception import PerceptionTraining
 from streamfer.training.perception_data import load_renders
@@ -112,8 +110,6 @@ def mirror(bench: Bench) -> dict[str, Any]:
     print("`clip`: frames mirrored, faces found in them again. `face`: crop and landmarks mirrored, so the model's part alone.\n")
     print("| clip | model | clip: mean | p95 | worst column | face: mean | p95 |\n|---|---|---|---|---|---|---|")
     found: dict[str, Any] = {}
-    photos = bench.valid[0]
-    partner = mirror_of(to_face_frame(photos.landmarks[photos.found]))  # many faces: one turned head pairs them wrongly
     for clip in CLIPS:
         path = bench.data / "videos" / f"{clip}.mp4"
         faces = face_crops.cached(bench.cache / f"{clip}.npz", partial(face_crops.clip_faces, path))
@@ -122,7 +118,7 @@ def mirror(bench: Bench) -> dict[str, Any]:
         for name, model in bench.models().items():
             read = measures.intensities(model, faces)
             of_clip = measures.mirror_gap(read[here], measures.intensities(model, again)[there], model.names)
-            of_face = measures.mirror_gap(read, measures.intensities(model, measures.turned(faces, partner)), model.names)
+            of_face = measures.mirror_gap(read, measures.intensities(model, measures.turned(faces)), model.names)
             found[f"{clip}/{name}"] = {"clip": asdict(of_clip), "face": asdict(of_face), "frames": len(here)}
             print(f"| {clip} ({len(here)}) | {name} | {of_clip.mean:.3f} | {of_clip.p95:.2f} | "
                   f"{of_clip.worst} {of_clip.worst_mean:.2f} | {of_face.mean:.3f} | {of_face.p95:.2f} |")  # fmt: skip

@@ -84,7 +84,7 @@ def fer(bench: Bench) -> dict[str, Any]:
     for name, path in bench.named.items():
         model = AUModel.load(path, device="cpu")
         one = photographs.expressions(model, faces)
-        both = (one + photographs.expressions(model, photographs.mirrored(faces))) / 2
+        both = photographs.expressions(model, faces, mirror=True)
         for rows_name, rows in (("all", np.ones(len(votes), bool)), ("no copies", ~copied)):
             for mirror, given in (("no", one), ("yes", both)):
                 s = expression.evaluate(given[rows], votes[rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,13 @@ import streamfer
 from streamfer.action_units.contract import CropInput, Inputs, LandmarkInput, Metadata, Spatial, write_metadata
 from streamfer.action_units.model import AUModel
 from streamfer.errors import ModelContract
+from streamfer.expllm.look import open_finder
 from streamfer.expression.facemaps import CAM_FILE, read_words, record
 from streamfer.faces.align import IBUG68, LEFT_INNER_EYE, RIGHT_INNER_EYE, align
+from streamfer.faces.mirror import mirrored
 from streamfer.keyframes import KeyFrames
 from streamfer.records import LABELS, Box, Face, Frame, HeadPose, Quality
+from streamfer.video import open_video
 from tests.test_expression_cues import FACE
 from tests.test_expression_facemaps import SMILE
 
@@ -88,6 +92,25 @@ def test_look_gives_the_outputs_of_the_aligned_crop(model: AUModel) -> None:
     assert seen.crop_px == SIZE_PX and seen.features.shape == (3, 14, 14)
     assert LABELS[int(seen.expression.argmax())] == "happiness"
     assert seen.expression.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_picture_and_its_mirror_image_have_one_expression() -> None:
+    """By the bundled network, which by itself tells them apart a little."""
+    model = AUModel.load("perception", device="cpu")
+    with open_video(SAMPLE) as source:
+        frame = next(iter(source))
+    with closing(open_finder()) as finder:
+        points = finder.find(frame)[0].points
+    picture, turned = frame.image, mirrored(points)
+    turned[..., 0] += picture.shape[1] - 1
+    one, other = model.look(picture, points), model.look(np.ascontiguousarray(picture[:, ::-1]), turned)
+    assert one is not None and other is not None
+    np.testing.assert_allclose(one.expression, other.expression, atol=0.02)
+    crop = align(picture, points, model.crop_input.size_px, model.crop_input.ied_px)[0]
+    alone, both = model.express([points], [crop])[0], model.express([points], [crop], mirror=True)[0]
+    np.testing.assert_allclose(both, one.expression, atol=1e-5)
+    assert np.abs(alone - both).max() > 1e-3
+    assert one.expression.sum() == pytest.approx(1, abs=1e-4)
 
 
 def test_a_model_without_a_map_shows_nothing(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Oracle:
     needs_crop = True
     crop_input = CropInput(size_px=16, ied_px=4.0)
 
-    def express(self, landmarks: Any, crops: Any) -> np.ndarray:
+    def express(self, landmarks: Any, crops: Any, *, mirror: bool = False) -> np.ndarray:
         return np.eye(len(LABELS))[[int(c[0, 0, 0]) for c in crops]] + 0.1 * np.eye(len(LABELS))[LABELS.index("contempt")]
 
     def predict(self, landmarks: Any, crops: Any) -> np.ndarray:

@@ -7,6 +7,7 @@ import pytest
 
 from streamfer.faces.align import IBUG68, align, inner_eye_distance, transform
 from streamfer.faces.embedding import similarity
+from streamfer.faces.mirror import PARTNER, mirrored
 from streamfer.faces.pose import CANONICAL_MM, euler, focal_px, head_pose, matrix, seen_yaw_deg
 from streamfer.records import HeadPose
 from tests.face_shapes import face_at, textured
@@ -111,3 +112,15 @@ def test_similarity_is_recovered():
     turn = 1.7 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
     m = similarity(source, source @ turn.T + (3, -2))
     assert m == pytest.approx(np.column_stack([turn, (3, -2)]))
+
+
+def test_each_landmark_has_its_partner_across_the_face():
+    assert (PARTNER[PARTNER] == np.arange(478)).all()
+    pairs = {33: 263, 133: 362, 61: 291, 105: 334, 159: 386, 468: 473, 1: 1, 152: 152}  # corners, brows, lids, irises, nose, chin
+    assert {index: int(PARTNER[index]) for index in pairs} == pairs
+    for index, place in CANONICAL_MM.items():
+        if PARTNER[index] in CANONICAL_MM:
+            x, *others = CANONICAL_MM[int(PARTNER[index])]
+            np.testing.assert_allclose([-x, *others], place, atol=1.0)
+    face = np.random.default_rng(1).normal(size=(3, 478, 3))
+    np.testing.assert_array_equal(mirrored(mirrored(face)), face)

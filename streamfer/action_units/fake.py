@@ -45,7 +45,9 @@ class FakeAUs:
         """No early map."""
         raise ModelContract("the test double gives no early map")
 
-    def express(self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None) -> np.ndarray:
+    def express(
+        self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None, *, mirror: bool = False
+    ) -> np.ndarray:
         """It names no expression, which AUModel refuses too."""
         raise ModelContract("the test double names no expression")
 

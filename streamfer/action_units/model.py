@@ -24,6 +24,7 @@ import numpy as np
 from streamfer.action_units.contract import CropInput, Metadata, read_metadata
 from streamfer.errors import ExtraMissing, ModelContract, ModelError, ModelMissing, ProviderUnavailable
 from streamfer.faces.align import LEFT_INNER_EYE, RIGHT_INNER_EYE, align
+from streamfer.faces.mirror import mirrored
 from streamfer.records import LABELS
 
 if TYPE_CHECKING:
@@ -179,27 +180,34 @@ class AUModel:
         """The expression of one face in one picture and the map behind it; None when the model has no spatial map.
 
         `picture` (H, W, 3) uint8 RGB, `landmarks` (478, 3) in its pixels. A run of the network of its own, for the few
-        pictures that are shown.
+        pictures that are shown: these can afford the mirror image too, and the expression is the mean of both.
         """
         crop = self._inputs.crop
         if self._spatial is None or crop is None:
             return None
         aligned, to_crop = align(picture, landmarks, crop.size_px, crop.ied_px)
-        feed, _ = self._feed([landmarks], [aligned])
+        feed, _ = self._feed([landmarks, mirrored(landmarks)], [aligned, aligned[:, ::-1]])
         expression, features = self._session.run(["expression", "features"], feed)
         weights = np.array(self._spatial.class_weights, np.float32)
-        return Seen(expression[0], features[0], weights, crop.size_px, to_crop)
+        return Seen(expression.mean(axis=0), features[0], weights, crop.size_px, to_crop)
 
-    def express(self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None) -> np.ndarray:
+    def express(
+        self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None, *, mirror: bool = False
+    ) -> np.ndarray:
         """Expression probabilities (N, 8) in the order of records.LABELS, of the same inputs as `predict`.
 
+        `mirror`: the mean over each face and its mirror image, as `look` gives it.
         Landmarks of NaN say that none were found: whether the model can do without is its own matter. Raises
         ModelContract when the model names no expression.
         """
         if self._spatial is None:
             raise ModelContract(f"AU model {self.info.path} names no expression: give one with `spatial` (docs/au-model.md)")
         feed, count = self._feed(landmarks, crops)
-        return self._session.run(["expression"], feed)[0] if count else np.zeros((0, len(LABELS)), np.float32)
+        given = self._session.run(["expression"], feed)[0] if count else np.zeros((0, len(LABELS)), np.float32)
+        if not mirror:
+            return given
+        turned = None if landmarks is None else [mirrored(points) for points in landmarks]
+        return (given + self.express(turned, None if crops is None else [crop[:, ::-1] for crop in crops])) / 2
 
     def encode(self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None) -> Encoded:
         """All outputs for N > 0 faces, of the same inputs as `predict`. Raises ModelContract when it is no encoder."""

@@ -40,33 +40,18 @@ def score_file(file: Path, model_file: Path, mirror: bool) -> PhotoScores:
 
 
 def score(faces: FaceCrops, votes: np.ndarray, model: AUModel, mirror: bool) -> PhotoScores:
-    probabilities = expressions(model, faces)
-    if mirror:
-        probabilities = (probabilities + expressions(model, mirrored(faces))) / 2
-    scores = expression.evaluate(probabilities, votes)
+    scores = expression.evaluate(expressions(model, faces, mirror=mirror), votes)
     return PhotoScores(scores, int((~faces.found).sum()), mirror, f"{model.info.name} {model.info.version}")
 
 
-def expressions(model: AUModel, faces: FaceCrops) -> np.ndarray:
-    """(N, 8) of crops that were cut for the perception network (56 px)."""
+def expressions(model: AUModel, faces: FaceCrops, *, mirror: bool = False) -> np.ndarray:
+    """(N, 8) of crops that were cut for the perception network (56 px); `mirror`: mean over each and its mirror image."""
     end = MARGIN_PX + CROP_PX
     parts = []
     for rows in in_batches(len(faces), 256):
         grey = faces.crops[rows, MARGIN_PX:end, MARGIN_PX:end]
-        parts.append(model.express(list(faces.landmarks[rows]), list(np.repeat(grey[..., None], 3, axis=3))))
+        parts.append(model.express(list(faces.landmarks[rows]), list(np.repeat(grey[..., None], 3, axis=3)), mirror=mirror))
     return np.concatenate(parts) if parts else np.zeros((0, len(LABELS)), np.float32)
-
-
-def mirrored(faces: FaceCrops) -> FaceCrops:
-    """Crops turned over; their landmarks too, each under the number of its partner (landmark_net.mirror_of)."""
-    from streamfer.action_units.model import to_face_frame
-    from streamfer.training.landmark_net import mirror_of
-
-    points = faces.landmarks.copy()
-    if faces.found.any():
-        points = points[:, mirror_of(to_face_frame(faces.landmarks[faces.found]))]
-    points[..., 0] = CROP_PX - points[..., 0]
-    return FaceCrops(np.ascontiguousarray(faces.crops[:, :, ::-1]), points, faces.found, faces.index)
 
 
 def report(result: PhotoScores, as_json: bool) -> str:

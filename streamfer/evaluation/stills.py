@@ -19,7 +19,7 @@ from itertools import islice
 import numpy as np
 
 from streamfer.action_units import facs
-from streamfer.action_units.model import LANDMARKS, AUModel, to_face_frame
+from streamfer.action_units.model import LANDMARKS, AUModel
 from streamfer.datasets.stills import CLASSES, CODED, THRESHOLD, Still, StillSet
 from streamfer.errors import UsageError
 from streamfer.evaluation import bootstrap, confusion
@@ -162,17 +162,8 @@ def _readings(stills: Sequence[Still], model: AUModel, aus: Sequence[int]) -> tu
 
 def _express(model: AUModel, seen: Sequence[StillFace], mirror: bool) -> np.ndarray:
     """(N, 8); landmarks of NaN where there is no mesh."""
-    from streamfer.training.landmark_net import mirror_of
-
-    points = np.stack([np.full((LANDMARKS, 3), np.nan, np.float32) if f.landmarks is None else f.landmarks for f in seen])
-    crops = _crops(model, seen)
-    given = model.express(list(points), crops)
-    if mirror:
-        found = np.isfinite(points).all(axis=(1, 2))
-        turned = points[:, mirror_of(to_face_frame(points[found]))] if found.any() else points.copy()
-        turned[..., 0] *= -1  # only where points lie to each other counts
-        given = (given + model.express(list(turned), None if crops is None else [c[:, ::-1] for c in crops])) / 2
-    return given
+    points = [np.full((LANDMARKS, 3), np.nan, np.float32) if f.landmarks is None else f.landmarks for f in seen]
+    return model.express(points, _crops(model, seen), mirror=mirror)
 
 
 def _crops(model: AUModel, seen: Sequence[StillFace]) -> list[np.ndarray] | None:

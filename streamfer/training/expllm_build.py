@@ -23,6 +23,7 @@ import torch
 
 from streamfer.action_units.model import AUModel, Encoded
 from streamfer.errors import UsageError
+from streamfer.evaluation import photographs
 from streamfer.evaluation.expression import majority
 from streamfer.expllm.engine import Case, ComposerWriter, CoTWriter, Counts, build
 from streamfer.expllm.evidence import Evidence
@@ -116,7 +117,7 @@ def fer_cases(
         by_label = [_some(wanted[labels[wanted] == k], most, rng) for k in range(len(LABELS))]
         wanted = np.sort(np.concatenate(by_label))
     chosen = faces.take(wanted)
-    seen = encoded(encoder, chosen)
+    seen = encoded(encoder, chosen)._replace(expression=photographs.expressions(encoder, chosen, mirror=True))  # as in `look`
     rest = rest_of(seen.intensity, labels[wanted], chosen.found)
     name = names[wanted[0]] if len(wanted) else "fer"
     looked = _looked(encoder, chosen, seen)

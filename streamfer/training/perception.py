@@ -210,7 +210,7 @@ class Run:
         self.net.train()
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             moved = crops.to(self.device).contiguous(memory_format=torch.channels_last)
-            seen = self.net.see(moved, front.to(self.device), present.to(self.device))
+            seen = self.net.see(moved, front.to(self.device), present.to(self.device), count)
         losses = {"labels": -(shares.to(self.device) * functional.log_softmax(seen.logits.float(), dim=1)).sum(1).mean()}
         assert maps is not None
         if config.cues:

@@ -133,12 +133,12 @@ class Perception(nn.Module):
         self.dropout = nn.Dropout(0.3)
         self.label = nn.Linear(size.out + size.points, len(LABELS))
 
-    def see(self, grey: torch.Tensor, front: torch.Tensor, present: torch.Tensor) -> Seen:
+    def see(self, grey: torch.Tensor, front: torch.Tensor, present: torch.Tensor, whole: int | None = None) -> Seen:
         """`grey` (N, 1, 56, 56) 0-255, `front` (M, 478, 3) of `to_front`, `present` (M, 1) 1 where there are landmarks.
 
-        M <= N: crops beyond the first M (renders in training) are read for their skin and have no logits.
+        M is N, or `whole`: crops beyond these (renders in training) are read for their skin and have no logits.
         """
-        early, features = self.trunk(normalised(grey), len(front) if len(front) < len(grey) else None)  # None: nothing to trace
+        early, features = self.trunk(normalised(grey), whole)
         points = self.points(((front - self.mean) * self.scale).flatten(1)) * present
         embedding = torch.cat([features.mean(dim=(2, 3)), points], dim=1)
         return Seen(self.label(self.dropout(embedding)), self.skin(early), features, embedding, early)
