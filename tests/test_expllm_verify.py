@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamfer.expllm.claims import extract, extract_motion, sentences
-from streamfer.expllm.verify import check, supported_share
+from streamfer.expllm.verify import check, slips, supported_share
 from streamfer.records import ChainOfThought
 from tests.expllm_events import evidence
 
@@ -71,6 +71,48 @@ CASES = {
     "nothing-there": ("", "The person smiles.", "'smiles'"),
     "vague": (SMILE, "A smile on an interesting face with nice hair.", ""),
 }
+
+
+AGAIN = {
+    "sentence": ("12", "A smile. A smile.", "'A smile.' is said twice"),
+    "sentences": ("12", "A smile. The lip corners rise.", ""),
+    "measure": ("12:1.5", "The lip corners rose (AU12, B, +1.5). They pulled up (AU12, B, +1.5).", "AU12 is told twice"),
+    "measure-later": ("12:1.5", "The lip corners rose (AU12, B, +1.5). In addition: AU12 (B, +1.5).", "AU12 is told twice"),
+    "code-alone": ("12:1.5", "The lip corners rose (AU12, B, +1.5). AU12 is the mouth part of a smile.", ""),
+    "list": (SMILE, "AU12, AU6 and AU12 moved.", "AU12 is listed twice"),
+    "list-of-two": (SMILE, "AU12 and AU12 moved.", "AU12 is listed twice"),
+    "list-true": (SMILE, "AU12 and AU6 moved.", ""),
+    "alone": ("12", "AU12 stands alone.", ""),
+    "alone-false": (SMILE, "AU12 stands alone.", "'stands alone' is said, but 2 actions were measured"),
+    "only-false": (SMILE, "The only action was a smile (AU12).", "'The only action was' is said"),
+    "exceeds": (SMILE, "AU12 even exceeds AU6.", ""),
+    "exceeds-false": (SMILE, "AU6 even exceeds AU12.", "AU6 is said to be stronger than AU12"),
+    "as-strong": ("12:1.5 6:1.5", "AU12 is as strong as AU6.", ""),
+    "as-strong-false": (SMILE, "AU12 is as strong as AU6.", "equally strong"),
+    "weaker": (SMILE, "AU6 pulls down; it is weaker than AU12.", ""),
+    "weaker-false": (SMILE, "AU12 pulls up; it is weaker than AU6.", "AU6 is said to be stronger than AU12"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("aus", "text", "fault"), AGAIN.values(), ids=AGAIN.keys())
+def test_repetitions_and_comparisons_are_held_to_the_measurements(aus: str, text: str, fault: str) -> None:
+    found = slips(text, evidence(aus))
+    assert (fault == "" and not found) or any(fault in one for one in found if fault), found
+
+
+AGAINST = {
+    "for-it": ("Against happiness stand AU6 and AU12, better suited to anger.", "AU6 is said to be out of place"),
+    "other-way": ("AU12 pulls the other way, towards disgust.", "AU12 is said to be out of place in happiness"),
+    "unexplained": ("Happiness leaves AU12 unexplained.", "AU12 is said to be out of place in happiness"),
+    "another-label": ("Anger leaves AU12 unexplained.", ""),
+}
+
+
+@pytest.mark.parametrize(("text", "fault"), AGAINST.values(), ids=AGAINST.keys())
+def test_what_is_said_against_a_label_is_not_for_it(text: str, fault: str) -> None:
+    told = ChainOfThought("AU6 and AU12 moved.", text, "The expression is best read as happiness.", "happiness")
+    found = check(told, evidence(SMILE))
+    assert (fault == "" and not found) or any(fault in one for one in found if fault), found
 
 
 @pytest.mark.parametrize(("aus", "text", "fault"), CASES.values(), ids=CASES.keys())

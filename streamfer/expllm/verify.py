@@ -39,11 +39,22 @@ _CONDITIONS = {
 }
 """Flag of an event -> the words for it. Others may be said in other words; these are the composer's and what is near them."""
 
-_TWICE = re.compile(r"\bAU(\d+)(?: \([^)]*\))?(?:,|;| and|, and) AU\1(?!\d)")
+_CODE = re.compile(r"\bAU(\d+)")
+_LIST = re.compile(r"\bAU\d+(?: \([^)]*\))?(?:(?:,|;|,? and) AU\d+(?: \([^)]*\))?)+")
+_MEASURED = re.compile(r"\bAU(\d+)(?:, | \()[A-E-], \+")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_ALONE = re.compile(
+    r"\b(?:stands alone|nothing beside it|as the only action|a single action has to carry|one action without others"
+    r"|the one change above the floor|the only action was)\b",
+    re.IGNORECASE,
+)
 _EQUAL = re.compile(r"\bAU(\d+) and AU(\d+) were about (?:equally strong|as strong)")
 _STRONGER = re.compile(
     r"\bAU(\d+)(?: dominates, ahead of|;| carries most of the weight,) AU(\d+)(?: by (\d+\.\d)|(?= is secondary)|(?= less))"
 )
+_WEAKER = re.compile(r"\bAU(\d+)\b[^.;]*; (?:it is|they are) weaker than AU(\d+)")
+_EXCEEDS = re.compile(r"\bAU(\d+) even exceeds AU(\d+)")
+_AS_STRONG = re.compile(r"\bAU(\d+) is as strong as AU(\d+)")
 _OVERCLAIM = re.compile(
     r"\b(?:lying|lies|lied|liar|deceiv\w*|decept\w*|deceit\w*|conceal\w*|hidden|hides?|hiding|suppress\w*|genuine\w*"
     r"|sincer\w*|insincer\w*|fak(?:e|ed|ing)|true (?:feeling|emotion)s?|real (?:feeling|emotion)s?|masking|masked)\b"
@@ -73,11 +84,24 @@ def _slips(text: str, claims: list[Claim], evidence: Evidence) -> list[str]:
     faults += _times(text, evidence)
     faults += _whole_face(text, evidence)
     faults += _ranking(text, evidence)
-    faults += [f"{code} is compared with itself" for code in _WEAKER.findall(text)]
-    faults += [f"AU{number} is listed twice" for number in _TWICE.findall(text)]
+    faults += _twice(text)
+    if len(evidence.aus) > 1:
+        faults += [f"'{said}' is said, but {len(evidence.aus)} actions were measured" for said in _ALONE.findall(text)]
     faults += [f"'{found.group()}' is said, which was not found in this event"
                for flag, said in _CONDITIONS.items() if flag not in evidence.flags and (found := said.search(text))]
     return faults + _overclaims(text)
+
+
+def _twice(text: str) -> list[str]:
+    """What is said again, as if it were something more."""
+    faults = []
+    for found in _LIST.findall(text):
+        numbers = _CODE.findall(found)
+        faults += [f"AU{number} is listed twice" for number in dict.fromkeys(numbers) if numbers.count(number) > 1]
+    measured = _MEASURED.findall(text)
+    faults += [f"AU{number} is told twice" for number in dict.fromkeys(measured) if measured.count(number) > 1]
+    sentences = _SENTENCE.split(text.strip())  # only in a row: "such a movement ..." may be said of several
+    return faults + [f"'{one}' is said twice" for one, before in zip(sentences[1:], sentences, strict=False) if one == before]
 
 
 def supported_share(cot: ChainOfThought, evidence: Evidence) -> float | None:
@@ -165,9 +189,12 @@ def _whole_face(text: str, evidence: Evidence) -> list[str]:
 
 _OTHERWISE = re.compile(r"sees the whole face otherwise|against this stands the whole face|actions measured say otherwise", re.I)
 _ALIKE = re.compile(r"whole face, agrees|fits that:|points the same way \(|reads the whole face likewise", re.I)
-_OUT_OF_PLACE = re.compile(r"((?:AU\d+(?:, | and )?)+) (?:is|are) out of place in ([a-z]+)")
+_SOME = r"((?:AU\d+(?:, and |, | and )?)+)"
+_OUT_OF_PLACE = re.compile(rf"{_SOME} (?:is|are) out of place in ([a-z]+)")
+_STANDS_AGAINST = re.compile(rf"\bagainst ([a-z]+) stands? {_SOME}", re.IGNORECASE)
+_UNEXPLAINED = re.compile(rf"\b([a-z]+) leaves {_SOME} unexplained", re.IGNORECASE)
+_OTHER_WAY = re.compile(rf"{_SOME} pulls? the other way")
 _ELSEWHERE = re.compile(r"(?:towards|suited to|nearer to) ([^.;]+)")
-_WEAKER = re.compile(r"\b(AU\d+)\b[^.;]*; (?:it is|they are) weaker than \1\b")
 
 
 def _contradictions(cot: ChainOfThought, evidence: Evidence) -> list[str]:
@@ -179,7 +206,9 @@ def _contradictions(cot: ChainOfThought, evidence: Evidence) -> list[str]:
             faults.append(f"the whole face is said to speak against {cot.label} but was read as {read}")
         if _ALIKE.search(text) and read != cot.label:
             faults.append(f"the whole face is said to agree with {cot.label} but was read as {read}")
-    for codes, label in _OUT_OF_PLACE.findall(text):
+    opposed = [*_OUT_OF_PLACE.findall(text), *((codes, cot.label) for codes in _OTHER_WAY.findall(text))]
+    opposed += [(codes, label.lower()) for found in (_STANDS_AGAINST, _UNEXPLAINED) for label, codes in found.findall(text)]
+    for codes, label in opposed:
         for number in map(int, re.findall(r"\d+", codes)):
             au = evidence.get(number)
             if label == cot.label and au is not None and speaks_for(au, cot.label, evidence.kind):
@@ -192,16 +221,20 @@ def _contradictions(cot: ChainOfThought, evidence: Evidence) -> list[str]:
 def _ranking(text: str, evidence: Evidence) -> list[str]:
     """Which action is said to be the stronger of two, and by how much; or that they are about equal."""
     faults = []
-    said = [(match[1], match[2], match[3], False) for match in _STRONGER.finditer(text)]
-    said += [(first, second, None, True) for first, second in _EQUAL.findall(text)]
+    said: list[tuple[str, str, str | None, float | None]] = []  # stronger, weaker, by how much; or how equal they must be
+    said += [(match[1], match[2], match[3], None) for match in _STRONGER.finditer(text)]
+    said += [(match[2], match[1], None, None) for match in _WEAKER.finditer(text)]
+    said += [(first, second, None, None) for first, second in _EXCEEDS.findall(text)]
+    said += [(first, second, None, 0.6) for first, second in _EQUAL.findall(text)]
+    said += [(first, second, None, 0.11) for first, second in _AS_STRONG.findall(text)]
     for first, second, ahead, equal in said:
         one, other = evidence.get(int(first)), evidence.get(int(second))
         if first == second:
             faults.append(f"AU{first} is compared with itself")
         elif one is None or other is None:
             faults.append(f"AU{first if one is None else second} is compared but was not measured above the floor")
-        elif equal:
-            if abs(one.delta - other.delta) > 0.6:
+        elif equal is not None:
+            if abs(one.delta - other.delta) > equal:
                 rose = f"rose by {one.delta:.1f} and {other.delta:.1f}"
                 faults.append(f"AU{first} and AU{second} are said to be equally strong but {rose}")
         elif one.delta < other.delta - 0.05:
