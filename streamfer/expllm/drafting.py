@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from streamfer.errors import ParseError
+from streamfer.expllm.des2exp import Des2Exp
 from streamfer.expllm.encoding import SEP, Codec
 from streamfer.expllm.evidence import Evidence
 from streamfer.expllm.generate import How, LanguageModel, Written, write
@@ -61,19 +62,21 @@ def draw(
 ) -> list[list[Drawn]]:  # fmt: skip
     """The candidates for each evidence table; `names` and `turn` (0, 1 ...) decide what is drawn.
 
-    The first to end without a fault is taken; the others of its table, which are then left in the middle, are not among the
-    answers. Which one that is does not depend on what else is in the batch. Texts whose label comes first are not proof-read.
+    The first that ends well is taken, or else the first without a fault; the others of its table, which may then be left in the
+    middle, are not among the answers. Which one that is does not depend on what else is in the batch. Texts whose label comes
+    first are not proof-read.
     """
     candidates = CANDIDATES[min(turn, len(CANDIDATES) - 1)]
     seeds = [f"{name}/{turn}/{place}" for name in names for place in range(candidates)]
     how = replace(how or How(), temperature=TEMPERATURE)
     proof = None if how.label_first else _Proof(codec, [table for table in evidence for _ in range(candidates)])
     written = write(net, codec, evidence, looks, seeds, how, copies=candidates, proof=proof)
-    read = {} if proof is None else proof.read
+    read, liked = ({}, set()) if proof is None else (proof.read, proof.liked)
     drawn = []
     for n, table in enumerate(evidence):
         places = range(n * candidates, (n + 1) * candidates)
-        taken = next((read[k] for k in places if k in read and read[k].clean), None)
+        clean = [k for k in places if k in read and read[k].clean]
+        taken = next((read[k] for k in sorted(clean, key=lambda k: k not in liked)), None)
         if taken is not None:
             drawn.append([replace(taken, tokens=sum(written[k].tokens for k in places))])
         else:
@@ -87,11 +90,17 @@ def best(drawn: Sequence[Drawn]) -> Drawn:
 
 
 class _Proof:
-    """Holds texts to their evidence while they are written; `read` are those that ended, by their places."""
+    """Holds texts to their evidence while they are written; `read` are those that ended, by their places, at their best.
+
+    A text is good when nothing is wrong with it and Des2Exp, who is not shown the conclusion, would have given its label. One with
+    another label is given other endings, but no fault is made of it: the reader errs in one of twenty texts itself.
+    """
 
     def __init__(self, codec: Codec, evidence: Sequence[Evidence]) -> None:
         self._codec, self._evidence = codec, evidence
+        self._reader = Des2Exp.load() if codec.wording is not None else None  # it knows the engine's language only
         self.read: dict[int, Drawn] = {}
+        self.liked: set[int] = set()
 
     def faults(self, n: int, ids: Sequence[int]) -> int:
         begin = max((k + 1 for k, token in enumerate(ids) if token == self._codec.ids[SEP]), default=0)
@@ -100,8 +109,12 @@ class _Proof:
         return len(slips(section, self._evidence[n])) + len(strange)
 
     def good(self, n: int, written: Written) -> bool:
-        self.read[n] = _read(self._codec, written, self._evidence[n])
-        return self.read[n].clean
+        told = _read(self._codec, written, self._evidence[n])
+        if n not in self.read or told.badness <= self.read[n].badness:
+            self.read[n] = told
+        if told.clean and (self._reader is None or told.cot is None or self._reader.label(told.cot) == told.cot.label):
+            self.liked.add(n)
+        return n in self.liked
 
 
 def _read(codec: Codec, written: Written, evidence: Evidence) -> Drawn:
