@@ -93,7 +93,7 @@ class _Proof:
     """Holds texts to their evidence while they are written; `read` are those that ended, by their places, at their best.
 
     A text is good when nothing is wrong with it and Des2Exp, who is not shown the conclusion, would have given its label. One with
-    another label is given other endings, but no fault is made of it: the reader errs in one of twenty texts itself.
+    another label is given one other ending, but no fault is made of it: the reader errs in one of twenty texts itself.
     """
 
     def __init__(self, codec: Codec, evidence: Sequence[Evidence]) -> None:
@@ -101,6 +101,7 @@ class _Proof:
         self._reader = Des2Exp.load() if codec.wording is not None else None  # it knows the engine's language only
         self.read: dict[int, Drawn] = {}
         self.liked: set[int] = set()
+        self._disliked: set[int] = set()
 
     def faults(self, n: int, ids: Sequence[int]) -> int:
         begin = max((k + 1 for k, token in enumerate(ids) if token == self._codec.ids[SEP]), default=0)
@@ -114,7 +115,10 @@ class _Proof:
             self.read[n] = told
         if told.clean and (self._reader is None or told.cot is None or self._reader.label(told.cot) == told.cot.label):
             self.liked.add(n)
-        return n in self.liked
+        enough = n in self.liked or (told.clean and n in self._disliked)
+        if told.clean:
+            self._disliked.add(n)
+        return enough
 
 
 def _read(codec: Codec, written: Written, evidence: Evidence) -> Drawn:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from streamfer.expllm.generate import Written
 
 SENTENCES = 4
-ENDINGS = 3
-SPARE = 0.6
+ENDINGS = 2
+SPARE = 0.2
 """Tokens that may be written over again, as a share of the longest answer."""
 
 
