@@ -19,10 +19,8 @@ class Reader:
 
     def __init__(self, wrong: set[int], good: bool = True) -> None:
         self.wrong, self.fine = wrong, good
-        self.seen: list[tuple[int, ...]] = []
 
     def faults(self, n: int, ids) -> int:
-        self.seen.append(tuple(ids))
         return sum(token in self.wrong for token in ids)
 
     def good(self, n: int, written: Written) -> bool:

@@ -1,8 +1,7 @@
 """How true, how well formed and how varied a model's chains of thought are, against the measured evidence.
 
 `run` writes for every case one draft as the model gives it unaided, then a text as the worker gets it: proof-read and asked for
-again (drafting.py), and
-`score` counts over all of it:
+again (drafting.py); `score` counts over all of it:
 
 * **format**: share of first drafts that parse, of accepted texts that do;
 * **claims**: share of the claims about action units that the evidence supports (precision), share of the action units

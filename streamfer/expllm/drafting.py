@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from streamfer.errors import ParseError
@@ -89,6 +90,11 @@ def best(drawn: Sequence[Drawn]) -> Drawn:
     return min(drawn, key=lambda one: one.badness)
 
 
+@lru_cache(maxsize=1)
+def _reader() -> Des2Exp:
+    return Des2Exp.load()
+
+
 class _Proof:
     """Holds texts to their evidence while they are written; `read` are those that ended, by their places, at their best.
 
@@ -98,7 +104,7 @@ class _Proof:
 
     def __init__(self, codec: Codec, evidence: Sequence[Evidence]) -> None:
         self._codec, self._evidence = codec, evidence
-        self._reader = Des2Exp.load() if codec.wording is not None else None  # it knows the engine's language only
+        self._reader = _reader() if codec.wording is not None else None  # it knows the engine's language only
         self.read: dict[int, Drawn] = {}
         self.liked: set[int] = set()
         self._disliked: set[int] = set()
@@ -113,12 +119,14 @@ class _Proof:
         told = _read(self._codec, written, self._evidence[n])
         if n not in self.read or told.badness <= self.read[n].badness:
             self.read[n] = told
-        if told.clean and (self._reader is None or told.cot is None or self._reader.label(told.cot) == told.cot.label):
+        if told.cot is None or not told.clean:
+            return False
+        if self._reader is None or self._reader.label(told.cot) == told.cot.label:
             self.liked.add(n)
-        enough = n in self.liked or (told.clean and n in self._disliked)
-        if told.clean:
-            self._disliked.add(n)
-        return enough
+            return True
+        before = n in self._disliked
+        self._disliked.add(n)
+        return before
 
 
 def _read(codec: Codec, written: Written, evidence: Evidence) -> Drawn:

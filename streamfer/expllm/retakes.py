@@ -73,13 +73,12 @@ class Retakes:
             if n // self._copies in self._done:
                 going[n] = False
             elif n in ended:
-                mark = self._ending[n]
-                if mark is not None and mark.retakes < ENDINGS:
+                ending = self._ending[n]
+                if ending is not None and ending.retakes < ENDINGS:
+                    mark = ending
                     answer.pop()  # the label, which the model has not read
                     going[n] = True
                     self._sentence[n] = replace(mark, retakes=0)
-                else:
-                    mark = None
             elif going[n] and answer[-1] == self._section:
                 self._begin(n, answer, logits[n])
             elif going[n] and self._bounds.ended(n):

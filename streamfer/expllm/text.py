@@ -33,6 +33,7 @@ MAX_CHARS = 20_000
 """Longer texts are refused unread: a chain of thought has about 1,000."""
 
 SECTIONS = ("Key Observations", "Overall Emotional Interpretation", "Conclusion")
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 # ---------------------------------------------------------------------------------------- strength
 

@@ -20,7 +20,7 @@ from streamfer.expllm.claims import Claim, MotionClaim, extract, extract_motion
 from streamfer.expllm.evidence import AUEvidence, Evidence, split_region
 from streamfer.expllm.looked import unlooked
 from streamfer.expllm.rules import Verdict, judge, speaks_for
-from streamfer.expllm.text import labels_in
+from streamfer.expllm.text import SENTENCE_END, labels_in
 from streamfer.records import LABELS, ChainOfThought, Label
 
 NEAR = 0.6
@@ -42,7 +42,6 @@ _CONDITIONS = {
 _CODE = re.compile(r"\bAU(\d+)")
 _LIST = re.compile(r"\bAU\d+(?: \([^)]*\))?(?:(?:,|;|,? and) AU\d+(?: \([^)]*\))?)+")
 _MEASURED = re.compile(r"\bAU(\d+)(?:, | \()[A-E-], \+")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _ALONE = re.compile(
     r"\b(?:stands alone|nothing beside it|as the only action|a single action has to carry|one action without others"
     r"|the one change above the floor|the only action was)\b",
@@ -100,7 +99,7 @@ def _twice(text: str) -> list[str]:
         faults += [f"AU{number} is listed twice" for number in dict.fromkeys(numbers) if numbers.count(number) > 1]
     measured = _MEASURED.findall(text)
     faults += [f"AU{number} is told twice" for number in dict.fromkeys(measured) if measured.count(number) > 1]
-    sentences = _SENTENCE.split(text.strip())  # only in a row: "such a movement ..." may be said of several
+    sentences = SENTENCE_END.split(text.strip())  # only in a row: "such a movement ..." may be said of several
     return faults + [f"'{one}' is said twice" for one, before in zip(sentences[1:], sentences, strict=False) if one == before]
 
 
@@ -246,7 +245,7 @@ def _ranking(text: str, evidence: Evidence) -> list[str]:
 
 def _overclaims(text: str) -> list[str]:
     faults = []
-    for sentence in re.split(r"(?<=[.!?])\s", text.lower()):
+    for sentence in SENTENCE_END.split(text.lower()):
         for match in _OVERCLAIM.finditer(sentence):
             if not _DENIED.search(sentence[: match.start()]):
                 faults.append(f"'{match.group()}': nothing measured can show that")

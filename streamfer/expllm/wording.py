@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from streamfer.errors import ModelContract
+from streamfer.expllm.text import SENTENCE_END
 from streamfer.records import ChainOfThought
 
 FILE = "wording.npy"
 _RUN = 3
 _WORD = re.compile(r"AU\d+|\d+(?:\.\d+)?|[^\W\d_][\w'’-]*|[^\s\w]|_")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 class Wording:
@@ -80,7 +80,7 @@ def _parts(cot: ChainOfThought) -> tuple[str, ...]:
 def _runs(*texts: str) -> Iterable[tuple[str, ...]]:
     """Within sentences, whose beginning and end count as words: which sentence follows which is free."""
     for part in texts:
-        for sentence in _SENTENCE_END.split(part):
+        for sentence in SENTENCE_END.split(part):
             words = ["", *map(_plain, _WORD.findall(sentence)), ""]
             yield from (tuple(words[i : i + _RUN]) for i in range(len(words) - _RUN + 1))
 

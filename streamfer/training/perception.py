@@ -32,12 +32,12 @@ from torch.nn import functional
 
 from streamfer.errors import UsageError
 from streamfer.evaluation.expression import majority
+from streamfer.faces.mirror import PARTNER
 from streamfer.records import LABELS
 from streamfer.training import au_data, face_crops
 from streamfer.training.au_data import AUData
 from streamfer.training.augment import augmented
 from streamfer.training.landmark_au import COLUMNS
-from streamfer.training.landmark_net import mirror_of
 from streamfer.training.perception_data import (
     HOLD_OUT,
     Drawn,
@@ -125,7 +125,7 @@ def train(config: PerceptionTraining) -> Perception:
         coded = Drawn(*(torch.from_numpy(np.concatenate(part)) for part in zip(*pairs, strict=True)))
     checks = photos_of(faces.take(np.flatnonzero(out)), votes[out])
     torch.manual_seed(config.seed)
-    run = Run(config, new_net(faces, config.size), mirror_of(photos.front[photos.present[:, 0] > 0][:2000].numpy()), device)
+    run = Run(config, new_net(faces, config.size), device)
     run.go(photos, drawn, coded, checks, majority(votes[out]))
     return run.averaged.eval()
 
@@ -133,13 +133,12 @@ def train(config: PerceptionTraining) -> Perception:
 class Run:
     """The state of a training: everything that a checkpoint holds."""
 
-    def __init__(self, config: PerceptionTraining, net: Perception, mirror: np.ndarray, device: str) -> None:
+    def __init__(self, config: PerceptionTraining, net: Perception, device: str) -> None:
         import copy
 
         self.config, self.device = config, device
         self.net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.net).eval().requires_grad_(False)
-        self.mirror = torch.from_numpy(mirror)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=config.rate, weight_decay=config.weight_decay)
         self.step = 0
         swapped = [c[:-1] + {"L": "R", "R": "L"}[c[-1]] if c[-1] in "LR" else c for c in COLUMNS]
@@ -192,7 +191,7 @@ class Run:
         pick = torch.randint(len(photos.crops), (config.batch,), generator=rng)
         flip = torch.rand(config.batch, generator=rng) < 0.5
         crops, maps = augmented(photos.crops[pick], flip, rng, photos.maps[pick])
-        front = torch.where(flip[:, None, None], photos.front[pick][:, self.mirror] * FLIP, photos.front[pick])
+        front = torch.where(flip[:, None, None], photos.front[pick][:, PARTNER] * FLIP, photos.front[pick])
         front = front + torch.randn(front.shape, generator=rng) * 0.004
         present = photos.present[pick] * (torch.rand(config.batch, 1, generator=rng) >= config.no_points).float()
         shares = photos.shares[pick]
@@ -322,19 +321,16 @@ def correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return (a * b).sum(dim=0) / (a.norm(dim=0) * b.norm(dim=0) + 1e-3)
 
 
-def probabilities(net: Perception, photos: Photos, mirrored: torch.Tensor | None = None) -> np.ndarray:
-    """(N, 8); with `mirrored`, the partner (478,) of each landmark, the mean over the face and its mirror image."""
+def probabilities(net: Perception, photos: Photos) -> np.ndarray:
+    """(N, 8)"""
     from streamfer.training.augment import centre
 
     parts = []
+    device = net.mean.device
     with torch.no_grad():
         for rows in face_crops.in_batches(len(photos.crops), 256):
             grey, front, present = centre(photos.crops[rows]), photos.front[rows], photos.present[rows]
-            device = net.mean.device
             one = net.see(grey.to(device), front.to(device), present.to(device)).logits.softmax(1)
-            if mirrored is not None:
-                other = net.see(grey.flip(3).to(device), (front[:, mirrored] * FLIP).to(device), present.to(device))
-                one = (one + other.logits.softmax(1)) / 2
             parts.append(one.float().cpu().numpy())
     return np.concatenate(parts)
 
