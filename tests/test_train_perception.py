@@ -12,7 +12,7 @@ from streamfer.datasets import still_demo
 from streamfer.errors import ModelContract, UsageError
 from streamfer.evaluation import photographs
 from streamfer.records import LABELS
-from streamfer.training import au_data, perception
+from streamfer.training import au_data, augment, distil, perception
 from streamfer.training.au_data import AUData
 from streamfer.training.augment import augmented, centre
 from streamfer.training.face_crops import CROP_PX, MARGIN_PX, STORED_PX, FaceCrops, photo_crops
@@ -106,6 +106,52 @@ def test_a_run_begins_with_the_weights_of_another(data):
         perception.train(config_of(data, "third", start=data / "run" / "checkpoint.pt", size=replace(SMALL, out=8)))
     with pytest.raises(UsageError, match="is not there"):
         perception.train(config_of(data, "fourth", start=data / "nothing" / "checkpoint.pt"))
+
+
+def test_an_earlier_run_softens_the_votes_and_photographs_are_mixed(data):
+    perception.train(config_of(data))
+    teacher = data / "run" / "checkpoint.pt"
+    config = config_of(data, "second", distil=teacher, mix=0.4)
+    perception.train(config)
+    lines = [json.loads(line) for line in (data / "second" / "log.jsonl").read_text().splitlines()]
+    assert len(lines) == 3 and all(np.isfinite(line["labels"]) for line in lines)
+    for other in (replace(config, mix=0.0), replace(config, distil=None), replace(config, distil_share=0.1)):
+        with pytest.raises(UsageError, match="mix|distil"):
+            perception.train(other)
+    with pytest.raises(UsageError, match="is not there"):
+        perception.train(config_of(data, "third", distil=data / "nothing" / "checkpoint.pt"))
+    assert not {"distil", "distil_share", "mix"} & set(perception.settings(config_of(data)))  # older runs go on
+
+
+def test_softened_votes_lie_between_the_votes_and_the_earlier_runs_readings(data):
+    net = perception.train(config_of(data))
+    faces, votes = perception.load_photos(config_of(data))
+    photos = perception.photos_of(faces, votes)
+    read = distil.readings(net.eval(), photos)
+    torch.testing.assert_close(read.sum(1), torch.ones(len(faces)), atol=1e-5, rtol=0)
+    plain = torch.from_numpy(perception.probabilities(net, photos))
+    assert (read - plain).abs().max() < 0.2  # four views of the same faces
+    soft = distil.softened(photos, perception.new_net(faces, SMALL), data / "run" / "checkpoint.pt", 0.25)
+    torch.testing.assert_close(soft.shares, 0.75 * photos.shares + 0.25 * read)
+    assert soft.maps is photos.maps
+
+
+def test_a_view_is_the_products_crop_or_its_mirror_image(data):
+    crops = perception.photos_of(*perception.load_photos(config_of(data))).crops
+    torch.testing.assert_close(distil.view(crops, 1.0, False), augment.centre(crops), atol=0.05, rtol=0)
+    torch.testing.assert_close(distil.view(crops, 1.0, True), augment.centre(crops).flip(3), atol=0.05, rtol=0)
+
+
+def test_mixing_takes_the_same_share_of_the_same_other_row_of_everything():
+    rng = torch.Generator().manual_seed(1)
+    rows = torch.arange(64.0)
+    one, two = augment.mixed((rows.view(64, 1), rows.view(64, 1, 1, 1).expand(64, 1, 2, 2)), 0.5, rng)
+    torch.testing.assert_close(two, one.view(64, 1, 1, 1).expand(64, 1, 2, 2))
+    assert (one[:, 0] != rows).float().mean() > 0.5
+    again = augment.mixed((rows.view(64, 1),), 0.5, torch.Generator().manual_seed(1))[0]
+    torch.testing.assert_close(again, one)
+    own = augment.mixed((torch.eye(64),), 0.5, torch.Generator().manual_seed(1))[0].diagonal()
+    assert own.min() >= 0.5  # a row stays mostly itself
 
 
 def test_the_exported_file_keeps_the_contract_and_both_its_halves(data):

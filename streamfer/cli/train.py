@@ -70,6 +70,11 @@ def landmarks(
 )
 @click.option("--start", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Run whose weights it begins with; give another --seed than that run had.")  # fmt: skip
+@click.option("--distil", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Run whose readings soften the votes half and half, as a rule that of --start.")  # fmt: skip
+@click.option(
+    "--mix", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Mixup's parameter, 0.2 say; 0: none."
+)
 @click.option("--cache", type=click.Path(path_type=Path), help="Crops and renders.  [default: OUT/cache]")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
@@ -80,8 +85,8 @@ def landmarks(
 @logging_options
 def perception(
     fer: tuple[Path, ...], ict: Path | None, coded: tuple[tuple[str, Path], ...], au_fold: int | None, au_step: int,
-    schedule: str, epochs: float | None, cues: float, start: Path | None, cache: Path | None, threads: int, device: str,
-    seed: int, out: Path,
+    schedule: str, epochs: float | None, cues: float, start: Path | None, distil: Path | None, mix: float, cache: Path | None,
+    threads: int, device: str, seed: int, out: Path,
 ) -> None:  # fmt: skip
     """Expression, AUs of the skin and a feature map from the aligned crop and landmarks.
 
@@ -98,7 +103,8 @@ def perception(
     options = {**training.SCHEDULES[schedule], **({} if epochs is None else {"epochs": epochs})}
     config = training.PerceptionTraining(
         out=out, fer=fer, ict=ict, coded=tuple(AUData(name, path, au_fold, au_step) for name, path in coded), cues=cues,
-        start=start / "checkpoint.pt" if start else None, cache=cache, threads=threads, device=device, seed=seed, **options,
+        start=start / "checkpoint.pt" if start else None, distil=distil / "checkpoint.pt" if distil else None, mix=mix,
+        cache=cache, threads=threads, device=device, seed=seed, **options,
     )  # fmt: skip
     if coded and ict is None:
         click.echo("--au-data without --ict: the file's AU intensities stay the landmark model's: how much of the skin's "

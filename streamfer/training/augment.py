@@ -5,6 +5,7 @@ Everything is drawn from a torch generator, so a step of a training is the same 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -55,3 +56,16 @@ def augmented(
     )[:, None, :]
     filled = torch.where((inside & cover[:, None, None])[:, None], uniform(0, 255, 1, 1, 1), pictures)
     return filled, maps
+
+
+def mixed(parts: tuple[torch.Tensor, ...], parameter: float, rng: torch.Generator) -> tuple[torch.Tensor, ...]:
+    """Each row of all `parts` (N, ...) laid over by another row of the batch, the same for all, with a share of at most a half.
+
+    Mixup: the shares are those of a beta distribution with both parameters `parameter`.
+    """
+    n = len(parts[0])
+    other = torch.randperm(n, generator=rng)
+    seed = int(torch.randint(2**31, (1,), generator=rng))  # torch's own beta distribution takes no generator
+    share = torch.from_numpy(np.random.default_rng(seed).beta(parameter, parameter, n)).float()
+    share = torch.minimum(share, 1 - share)
+    return tuple(torch.lerp(p, p[other], share.view(n, *[1] * (p.dim() - 1)).to(p.dtype)) for p in parts)

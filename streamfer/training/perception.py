@@ -12,6 +12,9 @@ Losses of one step:
   skin, which renders have not; the network reads each only at its region (perception_net.Skin);
 * `cues` x (1 - cosine of the map's channel mean and the AU cue map), Belharbi et al. 2024; neutral has no map.
 
+`mix` lays photographs over one another in pairs (mixup: Zhang et al. 2018, arXiv 1710.09412), picture, landmarks, votes and map
+alike; `distil` softens the votes with the readings of an earlier run (distil.py).
+
 `HOLD_OUT` photographs of the training set are never trained on: all choices are made on them. Weights are averaged (EMA); the
 rate follows a cosine. `out/checkpoint.pt` is replaced atomically every `save_s`; a killed run goes on from it with the same
 order of batches. `out/log.jsonl` has one line a report. Runs on CUDA in bfloat16 where there is one.
@@ -36,7 +39,8 @@ from streamfer.faces.mirror import PARTNER
 from streamfer.records import LABELS
 from streamfer.training import au_data, face_crops
 from streamfer.training.au_data import AUData
-from streamfer.training.augment import augmented
+from streamfer.training.augment import augmented, mixed
+from streamfer.training.distil import FLIP, softened
 from streamfer.training.landmark_au import COLUMNS
 from streamfer.training.perception_data import (
     HOLD_OUT,
@@ -87,6 +91,9 @@ class PerceptionTraining:
     hold_out: int = HOLD_OUT
     seed: int = 1
     start: Path | None = None  # checkpoint.pt of an earlier run, whose averaged weights this one begins with
+    distil: Path | None = None  # checkpoint.pt of an earlier run of the same size, whose readings soften the votes ...
+    distil_share: float = 0.5  # ... by so much
+    mix: float = 0.0  # mixup: both parameters of the beta distribution; 0 for none
     threads: int = 1
     device: str = "auto"
     save_s: float = 120.0
@@ -126,6 +133,8 @@ def train(config: PerceptionTraining) -> Perception:
     checks = photos_of(faces.take(np.flatnonzero(out)), votes[out])
     torch.manual_seed(config.seed)
     run = Run(config, new_net(faces, config.size), device)
+    if config.distil is not None:
+        photos = softened(photos, new_net(faces, config.size), config.distil, config.distil_share)
     run.go(photos, drawn, coded, checks, majority(votes[out]))
     return run.averaged.eval()
 
@@ -194,8 +203,10 @@ class Run:
         front = torch.where(flip[:, None, None], photos.front[pick][:, PARTNER] * FLIP, photos.front[pick])
         front = front + torch.randn(front.shape, generator=rng) * 0.004
         present = photos.present[pick] * (torch.rand(config.batch, 1, generator=rng) >= config.no_points).float()
-        shares = photos.shares[pick]
-        count = config.batch
+        shares, count = photos.shares[pick], config.batch
+        assert maps is not None
+        if config.mix:
+            crops, front, present, shares, maps = mixed((crops, front, present, shares, maps), config.mix, rng)
         known = {}  # loss -> (rows of the batch, their truth)
         for name, source, size in (("skin", drawn, config.render_batch), ("coded", coded, config.coded_batch)):
             if source is None:
@@ -211,7 +222,6 @@ class Run:
             moved = crops.to(self.device).contiguous(memory_format=torch.channels_last)
             seen = self.net.see(moved, front.to(self.device), present.to(self.device), count)
         losses = {"labels": -(shares.to(self.device) * functional.log_softmax(seen.logits.float(), dim=1)).sum(1).mean()}
-        assert maps is not None
         if config.cues:
             losses["cues"] = config.cues * alignment(seen.features.float(), maps.to(self.device))
         skin = seen.skin.float()
@@ -286,18 +296,19 @@ class Run:
         return True
 
 
-FLIP = torch.tensor([-1.0, 1.0, 1.0])
-
-
 def settings(config: PerceptionTraining) -> dict[str, Any]:
     """What must be the same for a run to go on: all that changes the weights, in plain types."""
     plain = asdict(replace(config, fer=(), coded=()))
-    for name in ("out", "cache", "start", "ict", "fer", "coded", "coded_batch", "threads", "device", "save_s", "report_steps"):
+    for name in ("out", "cache", "start", "distil", "distil_share", "mix", "ict", "fer", "coded", "coded_batch", "threads", "device", "save_s", "report_steps"):
         plain.pop(name)
     kept = {**json.loads(json.dumps(plain)), "fer": [path.name for path in config.fer], "ict": config.ict is not None}
     if config.start is not None:
         kept["start"] = config.start.name
-    if config.coded:  # only then: runs from before there was such a source go on
+    if config.distil is not None:  # only then, as below: runs from before there was such a setting go on
+        kept |= {"distil": config.distil.parent.name, "distil_share": config.distil_share}
+    if config.mix:
+        kept["mix"] = config.mix
+    if config.coded:
         kept |= {"coded": [data.said for data in config.coded], "coded_batch": config.coded_batch}
     return kept
 
