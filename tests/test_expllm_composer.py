@@ -78,6 +78,30 @@ def test_an_interpretation_that_contradicts_itself_is_a_fault(said: str, fault: 
     assert (faults == []) if not fault else any(fault in one for one in faults)
 
 
+READ_HAPPY = Expressed((1.0, *[0.0] * 7), (0.2, 0.8, *[0.0] * 6), "m")
+
+
+@pytest.mark.parametrize("aus", ["11", "18 11", "25:0.4 11"])
+def test_a_label_that_no_action_speaks_for_is_said_to_come_from_the_whole_face(aus: str) -> None:
+    found = replace(Evidence.of(event(aus, "macro"), FLOOR), expressed=READ_HAPPY)
+    cot = compose(found)
+    assert cot.label == "happiness" and judge(found).supporting == () and check(cot, found) == []
+    for part in ("interpretation", "conclusion"):
+        assert "whole face" in getattr(cot, part) or "as a whole" in getattr(cot, part)
+    said = {
+        "interpretation": "AU11 was seen. The expression model reads the whole face likewise, as happiness 0.80.",
+        "conclusion": "The measured actions make happiness the likeliest label.",
+    }
+    for part, text in said.items():
+        assert any("none is listed for it" in fault for fault in check(replace(cot, **{part: text}), found))
+
+
+def test_a_label_that_an_action_speaks_for_does_not_rest_on_the_whole_face_alone() -> None:
+    found = replace(Evidence.of(event("6 12:2", "macro"), FLOOR), expressed=READ_HAPPY)
+    cot = replace(compose(found), conclusion="The label happiness rests on the whole face alone.")
+    assert any("AU12 is listed for it" in fault for fault in check(cot, found))
+
+
 @settings(max_examples=300, deadline=None)
 @given(EVENTS)
 def test_every_action_unit_above_the_floor_is_told(e: Event) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from streamfer.expllm.evidence import Evidence
-from streamfer.expllm.rules import LISTED, coverage, judge, micro_rate
+from streamfer.expllm.rules import LISTED, WHOLE_FACE, coverage, judge, micro_rate
 from streamfer.records import LABELS, AUChange
 from tests.expllm_events import EVENTS, FLOOR, event, evidence
 
@@ -130,7 +130,8 @@ def test_every_verdict_is_a_distribution_that_its_action_units_can_carry(e) -> N
     assert set(verdict.scores) == set(LABELS)
     assert math.isclose(sum(verdict.scores.values()), 1.0, abs_tol=1e-9)
     assert verdict.scores[verdict.label] == max(verdict.scores.values())
-    assert verdict.label == "neutral" or verdict.supporting
+    face = found.expressed.apex[LABELS.index(verdict.label)] if found.expressed is not None and WHOLE_FACE[found.kind] else 0.0
+    assert verdict.label == "neutral" or verdict.supporting or (face >= 0.3 and verdict.confidence == "low")
     assert found.kind == "macro" or verdict.confidence != "high" or not found.visible
     assert verdict == judge(found)
 

@@ -120,6 +120,12 @@ class Interpreter:
                 f"seen as a whole, the face carries no expression: {told} in the expression model",
                 f"the face as a whole stays {told} in the expression model",
             )]  # fmt: skip
+        if read == label and not self.verdict.supporting:
+            return [self.pick(
+                f"what names an expression here is the face as a whole: {told} in the expression model",
+                f"it is the whole face that the label comes from, {told} in the expression model",
+                f"only the whole face tells more: the expression model reads it as {told}",
+            )]  # fmt: skip
         if read == label:
             return [self.pick(
                 f"the expression model, which looks at the whole face, agrees ({told})",
@@ -227,7 +233,7 @@ class Interpreter:
 
     def conclusion(self) -> list[Part]:
         v = self.verdict
-        if not self.evidence.aus:
+        if not v.supporting and (v.label != "neutral" or not self.evidence.aus):
             return [(0, f"{self.whole_face_alone()}."), (0, sentence(self.limit()))]
         if v.label == "neutral" and v.opposing:
             listed = codes([au for au in self.evidence.aus if au.number in v.opposing][:3])
@@ -274,7 +280,7 @@ class Interpreter:
         return [(0, f"{first}."), (0, sentence(self.limit()))]
 
     def whole_face_alone(self) -> str:
-        """The conclusion of a still in which no action unit reaches the floor."""
+        """The conclusion where no action unit speaks for the label, as in a still in which none reaches the floor."""
         label = self.verdict.label
         return self.pick(
             f"The label {label} rests on the whole face alone, with low confidence",

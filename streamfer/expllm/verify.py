@@ -188,6 +188,10 @@ def _whole_face(text: str, evidence: Evidence) -> list[str]:
 
 _OTHERWISE = re.compile(r"sees the whole face otherwise|against this stands the whole face|actions measured say otherwise", re.I)
 _ALIKE = re.compile(r"whole face, agrees|fits that:|points the same way \(|reads the whole face likewise", re.I)
+_ACTIONS_FOR = re.compile(
+    r"actions resemble an expression|configuration points to|actions support|what moved is in keeping|measured actions make", re.I
+)
+_FACE_ALONE = re.compile(r"rests on the whole face alone|from the whole face only|no single action shows it", re.I)
 _SOME = r"((?:AU\d+(?:, and |, | and )?)+)"
 _OUT_OF_PLACE = re.compile(rf"{_SOME} (?:is|are) out of place in ([a-z]+)")
 _STANDS_AGAINST = re.compile(rf"\bagainst ([a-z]+) stands? {_SOME}", re.IGNORECASE)
@@ -205,6 +209,12 @@ def _contradictions(cot: ChainOfThought, evidence: Evidence) -> list[str]:
             faults.append(f"the whole face is said to speak against {cot.label} but was read as {read}")
         if _ALIKE.search(text) and read != cot.label:
             faults.append(f"the whole face is said to agree with {cot.label} but was read as {read}")
+    if cot.label != "neutral":
+        behind = [au.code for au in evidence.aus if speaks_for(au, cot.label, evidence.kind)]
+        if not behind and (_ALIKE.search(text) or _ACTIONS_FOR.search(cot.conclusion)):
+            faults.append(f"actions are said to speak for {cot.label} but none is listed for it")
+        if behind and _FACE_ALONE.search(cot.conclusion):
+            faults.append(f"{cot.label} is said to rest on the whole face alone but {behind[0]} is listed for it")
     opposed = [*_OUT_OF_PLACE.findall(text), *((codes, cot.label) for codes in _OTHER_WAY.findall(text))]
     opposed += [(codes, label.lower()) for found in (_STANDS_AGAINST, _UNEXPLAINED) for label, codes in found.findall(text)]
     for codes, label in opposed:
