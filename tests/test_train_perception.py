@@ -98,14 +98,28 @@ def test_a_run_does_not_go_on_with_other_settings(data):
 def test_a_run_begins_with_the_weights_of_another(data):
     first = perception.train(config_of(data))
     still = {"rate": 0.0, "weight_decay": 0.0, "average": 0.0, "seed": 2, "epochs": 0.25, "out": "second"}
-    second = perception.train(config_of(data, start=data / "run" / "checkpoint.pt", **still))
+    second = perception.train(config_of(data, start=(data / "run" / "checkpoint.pt",), **still))
     weights = dict(first.named_parameters())
     for name, value in second.named_parameters():
         torch.testing.assert_close(value, weights[name], atol=1e-4, rtol=0)
     with pytest.raises(UsageError, match="another size"):
-        perception.train(config_of(data, "third", start=data / "run" / "checkpoint.pt", size=replace(SMALL, out=8)))
+        perception.train(config_of(data, "third", start=(data / "run" / "checkpoint.pt",), size=replace(SMALL, out=8)))
     with pytest.raises(UsageError, match="is not there"):
-        perception.train(config_of(data, "fourth", start=data / "nothing" / "checkpoint.pt"))
+        perception.train(config_of(data, "fourth", start=(data / "nothing" / "checkpoint.pt",)))
+
+
+def test_a_run_begins_with_the_mean_of_two(data):
+    paths = []
+    for seed in (1, 2):
+        perception.train(config_of(data, f"run{seed}", seed=seed))
+        paths.append(data / f"run{seed}" / "checkpoint.pt")
+    still = {"rate": 0.0, "weight_decay": 0.0, "average": 0.0, "seed": 3, "epochs": 0.25}
+    mean = perception.train(config_of(data, "mean", start=tuple(paths), **still))
+    one, two = (torch.load(path, weights_only=True)["averaged"] for path in paths)
+    for name, value in mean.named_parameters():
+        torch.testing.assert_close(value, (one[name] + two[name]) / 2, atol=1e-4, rtol=0)
+    with pytest.raises(UsageError, match="start"):  # not the same run as one that began with either
+        perception.train(config_of(data, "mean", start=tuple(paths[:1]), **still))
 
 
 def test_an_earlier_run_softens_the_votes_and_photographs_are_mixed(data):
@@ -116,7 +130,7 @@ def test_an_earlier_run_softens_the_votes_and_photographs_are_mixed(data):
     lines = [json.loads(line) for line in (data / "second" / "log.jsonl").read_text().splitlines()]
     assert len(lines) == 3 and all(np.isfinite(line["labels"]) for line in lines)
     for other in (replace(config, mix=0.0), replace(config, distil=None), replace(config, distil_share=0.1)):
-        with pytest.raises(UsageError, match="mix|distil"):
+        with pytest.raises(UsageError, match=r"mix|distil"):
             perception.train(other)
     with pytest.raises(UsageError, match="is not there"):
         perception.train(config_of(data, "third", distil=data / "nothing" / "checkpoint.pt"))

@@ -68,8 +68,9 @@ def landmarks(
 @click.option(
     "--cues", default=1.0, show_default=True, type=click.FloatRange(min=0), help="Weight of the AU cue maps; 0: none."
 )
-@click.option("--start", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              help="Run whose weights it begins with; give another --seed than that run had.")  # fmt: skip
+@click.option("--rate", type=click.FloatRange(min=0), help="Highest step of the optimiser instead of the schedule's.")
+@click.option("--start", multiple=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Run whose weights it begins with; give another --seed than that run had. Repeatable: their mean.")  # fmt: skip
 @click.option("--distil", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Run whose readings soften the votes half and half, as a rule that of --start.")  # fmt: skip
 @click.option(
@@ -85,8 +86,8 @@ def landmarks(
 @logging_options
 def perception(
     fer: tuple[Path, ...], ict: Path | None, coded: tuple[tuple[str, Path], ...], au_fold: int | None, au_step: int,
-    schedule: str, epochs: float | None, cues: float, start: Path | None, distil: Path | None, mix: float, cache: Path | None,
-    threads: int, device: str, seed: int, out: Path,
+    schedule: str, epochs: float | None, cues: float, rate: float | None, start: tuple[Path, ...], distil: Path | None,
+    mix: float, cache: Path | None, threads: int, device: str, seed: int, out: Path,
 ) -> None:  # fmt: skip
     """Expression, AUs of the skin and a feature map from the aligned crop and landmarks.
 
@@ -100,10 +101,11 @@ def perception(
         from streamfer.training.perception_export import export_run
     except ImportError as error:
         raise ExtraMissing.of(error.name or "torch", "train", "training") from None
-    options = {**training.SCHEDULES[schedule], **({} if epochs is None else {"epochs": epochs})}
+    given = {"epochs": epochs, "rate": rate}
+    options = {**training.SCHEDULES[schedule], **{name: value for name, value in given.items() if value is not None}}
     config = training.PerceptionTraining(
         out=out, fer=fer, ict=ict, coded=tuple(AUData(name, path, au_fold, au_step) for name, path in coded), cues=cues,
-        start=start / "checkpoint.pt" if start else None, distil=distil / "checkpoint.pt" if distil else None, mix=mix,
+        start=tuple(run / "checkpoint.pt" for run in start), distil=distil / "checkpoint.pt" if distil else None, mix=mix,
         cache=cache, threads=threads, device=device, seed=seed, **options,
     )  # fmt: skip
     if coded and ict is None:

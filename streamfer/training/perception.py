@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ class PerceptionTraining:
     no_points: float = 0.2  # share of faces whose landmarks are withheld
     hold_out: int = HOLD_OUT
     seed: int = 1
-    start: Path | None = None  # checkpoint.pt of an earlier run, whose averaged weights this one begins with
+    start: tuple[Path, ...] = ()  # checkpoint.pt of earlier runs, whose averaged weights (of several their mean) this one begins with
     distil: Path | None = None  # checkpoint.pt of an earlier run of the same size, whose readings soften the votes ...
     distil_share: float = 0.5  # ... by so much
     mix: float = 0.0  # mixup: both parameters of the beta distribution; 0 for none
@@ -264,18 +264,24 @@ class Run:
         torch.save(state, part)
         part.replace(self.path)
 
-    def begin_with(self, start: Path | None) -> None:
-        """The weights of an earlier run of the same size; a new seed, so that its batches are not drawn again in their order."""
-        if start is None:
-            return
-        if not start.is_file():
-            raise UsageError(f"{start} is not there: --start takes the folder of an earlier run")
-        weights = torch.load(start, map_location=self.device, weights_only=True)["averaged"]
-        try:
-            self.net.load_state_dict(weights)
-            self.averaged.load_state_dict(weights)
-        except RuntimeError as error:
-            raise UsageError(f"{start} holds a network of another size: {error}".splitlines()[0]) from None
+    def begin_with(self, starts: tuple[Path, ...]) -> None:
+        """The weights of an earlier run of the same size; a new seed, so that its batches are not drawn again in their order.
+
+        Of several runs that began with the same weights, their mean (model soups: Wortsman et al. 2022, arXiv 2203.05482).
+        """
+        read: list[dict[str, torch.Tensor]] = []
+        for start in starts:
+            if not start.is_file():
+                raise UsageError(f"{start} is not there: --start takes the folder of an earlier run")
+            read.append(torch.load(start, map_location=self.device, weights_only=True)["averaged"])
+            try:
+                self.net.load_state_dict(read[-1])
+            except RuntimeError as error:
+                raise UsageError(f"{start} holds a network of another size: {error}".splitlines()[0]) from None
+        if read:
+            mean = {k: torch.stack([one[k].float() for one in read]).mean(0).to(v.dtype) for k, v in read[0].items()}
+            self.net.load_state_dict(mean)
+            self.averaged.load_state_dict(mean)
 
     def resume(self) -> bool:
         """Go on from this run's own checkpoint, if it has one."""
@@ -298,12 +304,13 @@ class Run:
 
 def settings(config: PerceptionTraining) -> dict[str, Any]:
     """What must be the same for a run to go on: all that changes the weights, in plain types."""
-    plain = asdict(replace(config, fer=(), coded=()))
-    for name in ("out", "cache", "start", "distil", "distil_share", "mix", "ict", "fer", "coded", "coded_batch", "threads", "device", "save_s", "report_steps"):
+    plain = asdict(config)
+    told = ("fer", "coded", "start", "distil", "distil_share", "mix", "ict")  # told below, in their own way
+    for name in (*told, "out", "cache", "coded_batch", "threads", "device", "save_s", "report_steps"):
         plain.pop(name)
     kept = {**json.loads(json.dumps(plain)), "fer": [path.name for path in config.fer], "ict": config.ict is not None}
-    if config.start is not None:
-        kept["start"] = config.start.name
+    if config.start:
+        kept["start"] = [path.parent.name for path in config.start]
     if config.distil is not None:  # only then, as below: runs from before there was such a setting go on
         kept |= {"distil": config.distil.parent.name, "distil_share": config.distil_share}
     if config.mix:
