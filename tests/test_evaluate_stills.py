@@ -153,6 +153,19 @@ def test_a_face_box_is_cut_out_with_room_and_one_outside_is_not() -> None:
     assert still_faces._boxed(picture, (500, 500, 10, 10)).shape == picture.shape
 
 
+def test_photographs_are_read_as_key_moments_are_unless_asked_otherwise(tmp_path: Path) -> None:
+    votes = np.zeros((6, 10), np.int64)
+    votes[np.arange(6), np.arange(6)] = 10
+    np.savez(tmp_path / "faces.npz", images=np.random.default_rng(1).integers(0, 256, (6, 48, 48), dtype=np.uint8), votes=votes)
+    told = []
+    for option in ([], ["--no-mirror"]):
+        done = CliRunner().invoke(cli, ["evaluate", "fer", str(tmp_path / "faces.npz"), "--json", *option])
+        assert done.exit_code == 0, done.output
+        told.append(json.loads(done.output))
+    assert [one["mirrored"] for one in told] == [True, False]
+    assert all(one["model"].startswith("streamfer perception") for one in told)
+
+
 def test_commands(tmp_path: Path) -> None:
     still_demo.make("disfa", tmp_path / "disfa", subjects=2)
     run = CliRunner()

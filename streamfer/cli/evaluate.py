@@ -263,8 +263,11 @@ def vqa(
     "--dataset", nargs=2, metavar="NAME PATH", help="RAF-DB, AffectNet or FER+ as distributed, instead of FILE."
 )
 @_still_options
-@click.option("--model", required=True, type=_PATH, help="ONNX file with an expression (docs/au-model.md).")
-@click.option("--mirror", is_flag=True, help="Mean over each picture and its mirror image.")
+@click.option(
+    "--model", default="perception", show_default=True, type=_PATH, help="'perception' or an ONNX file with an expression."
+)
+@click.option("--mirror/--no-mirror", default=True, show_default=True,
+              help="With the mirror image, as key moments are read, or alone, as frames are.")  # fmt: skip
 @_JSON
 def fer(
     file: Path | None, dataset: tuple[str, str] | None, split: str | None, fold: int | None, step: int, model: Path, mirror: bool,
