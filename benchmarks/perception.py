@@ -116,8 +116,12 @@ def cam(bench: Bench) -> dict[str, Any]:
           "then of the publication's six, without contempt\n")  # fmt: skip
     print("| file | " + " | ".join(("CAM", "GradCAM++", "LayerCAM", "ATT-COS")) + " |\n|---|---|---|---|---|")
     found: dict[str, Any] = {}
-    for name, path in bench.named.items():
+    looks = [(name, path, mirror) for name, path in bench.named.items() for mirror in (False, True)]
+    for name, path, mirror in looks:
         features, weights = measures.feature_maps(path, some)
+        if mirror:  # as the pictures of a key moment are made (AUModel.look)
+            name += ", with the mirror image"
+            features = (features + measures.feature_maps(path, measures.turned(some))[0][..., ::-1]) / 2
         scores = measures.look(features, weights, maps, labels)
         cells = [f"{s.mean:.3f} ({s.interval[0]:.3f}-{s.interval[1]:.3f}), {s.of_six:.3f}" for s in scores.values()]
         print(f"| {name} | " + " | ".join(cells) + " |")

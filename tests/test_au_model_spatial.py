@@ -106,6 +106,8 @@ def test_a_picture_and_its_mirror_image_have_one_expression() -> None:
     one, other = model.look(picture, points), model.look(np.ascontiguousarray(picture[:, ::-1]), turned)
     assert one is not None and other is not None
     np.testing.assert_allclose(one.expression, other.expression, atol=0.02)
+    maps = [seen.features.mean(axis=0) for seen in (one, other)]
+    assert np.corrcoef(maps[0].ravel(), maps[1][:, ::-1].ravel())[0, 1] > 0.99
     crop = align(picture, points, model.crop_input.size_px, model.crop_input.ied_px)[0]
     alone, both = model.express([points], [crop])[0], model.express([points], [crop], mirror=True)[0]
     np.testing.assert_allclose(both, one.expression, atol=1e-5)

@@ -180,7 +180,7 @@ class AUModel:
         """The expression of one face in one picture and the map behind it; None when the model has no spatial map.
 
         `picture` (H, W, 3) uint8 RGB, `landmarks` (478, 3) in its pixels. A run of the network of its own, for the few
-        pictures that are shown: these can afford the mirror image too, and the expression is the mean of both.
+        pictures that are shown: these can afford the mirror image too; expression and features are the mean of both.
         """
         crop = self._inputs.crop
         if self._spatial is None or crop is None:
@@ -189,7 +189,8 @@ class AUModel:
         feed, _ = self._feed([landmarks, mirrored(landmarks)], [aligned, aligned[:, ::-1]])
         expression, features = self._session.run(["expression", "features"], feed)
         weights = np.array(self._spatial.class_weights, np.float32)
-        return Seen(expression.mean(axis=0), features[0], weights, crop.size_px, to_crop)
+        both = (features[0] + features[1][..., ::-1]) / 2
+        return Seen(expression.mean(axis=0), both, weights, crop.size_px, to_crop)
 
     def express(
         self, landmarks: Sequence[np.ndarray] | None, crops: Sequence[np.ndarray] | None, *, mirror: bool = False
