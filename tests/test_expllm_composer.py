@@ -100,6 +100,9 @@ def test_a_label_that_an_action_speaks_for_does_not_rest_on_the_whole_face_alone
     found = replace(Evidence.of(event("6 12:2", "macro"), FLOOR), expressed=READ_HAPPY)
     cot = replace(compose(found), conclusion="The label happiness rests on the whole face alone.")
     assert any("AU12 is listed for it" in fault for fault in check(cot, found))
+    unread = check(replace(cot, label="anger"), replace(found, expressed=None))
+    assert any("which was not read" in fault for fault in unread)
+    assert any("which was read as happiness" in fault for fault in check(replace(cot, label="anger"), found))
 
 
 @settings(max_examples=300, deadline=None)

@@ -203,8 +203,10 @@ _ELSEWHERE = re.compile(r"(?:towards|suited to|nearer to) ([^.;]+)")
 def _contradictions(cot: ChainOfThought, evidence: Evidence) -> list[str]:
     """What an interpretation says for or against its own label, where that can be checked."""
     text, faults = cot.interpretation, []
-    if evidence.expressed is not None:
-        read = evidence.expressed.best[0]
+    read = evidence.expressed.best[0] if evidence.expressed is not None else None
+    if _FACE_ALONE.search(cot.conclusion) and read != cot.label:
+        faults.append(f"{cot.label} is said to rest on the whole face, which was {f'read as {read}' if read else 'not read'}")
+    if read is not None:
         if _OTHERWISE.search(text) and read == cot.label:
             faults.append(f"the whole face is said to speak against {cot.label} but was read as {read}")
         if _ALIKE.search(text) and read != cot.label:
