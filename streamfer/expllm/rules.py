@@ -18,7 +18,8 @@ Two kinds of event, two rules:
   face is mostly at rest, and counts nothing.
 
 Neutral means here: *no label is supported*. It wins when nothing is above the floor or when only action units moved
-that carry no expression by themselves (blinks, lips parting, speech). Contempt needs one-sided 12 or 14.
+that carry no expression by themselves (blinks, lips parting, speech), unless the whole face was read as another label; such
+a verdict has no supporting action unit and low confidence, and the text has to say so (verify.py). Contempt needs one-sided 12 or 14.
 While somebody talks, mouth action units are half as sure; while blinking, those of the lids.
 
 The numbers returned are comparable scores that add up to 1, **not** calibrated probabilities. `confidence` is a word:
