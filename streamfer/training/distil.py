@@ -20,7 +20,7 @@ from streamfer.training.perception_data import Photos
 from streamfer.training.perception_net import Perception
 
 VIEWS = ((1.0, False), (1.0, True), (0.93, False), (0.93, True))
-"""(how much wider than the product's crop, mirrored?)"""
+"""(side of what is seen, in sides of the product's crop; mirrored?)"""
 FLIP = torch.tensor([-1.0, 1.0, 1.0])
 """Landmarks of the mirrored face, after PARTNER has renamed them."""
 
