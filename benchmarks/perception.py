@@ -116,16 +116,15 @@ def cam(bench: Bench) -> dict[str, Any]:
           "then of the publication's six, without contempt\n")  # fmt: skip
     print("| file | " + " | ".join(("CAM", "GradCAM++", "LayerCAM", "ATT-COS")) + " |\n|---|---|---|---|---|")
     found: dict[str, Any] = {}
-    looks = [(name, path, mirror) for name, path in bench.named.items() for mirror in (False, True)]
-    for name, path, mirror in looks:
+    for name, path in bench.named.items():
         features, weights = measures.feature_maps(path, some)
-        if mirror:  # as the pictures of a key moment are made (AUModel.look)
-            name += ", with the mirror image"
-            features = (features + measures.feature_maps(path, measures.turned(some))[0][..., ::-1]) / 2
-        scores = measures.look(features, weights, maps, labels)
-        cells = [f"{s.mean:.3f} ({s.interval[0]:.3f}-{s.interval[1]:.3f}), {s.of_six:.3f}" for s in scores.values()]
-        print(f"| {name} | " + " | ".join(cells) + " |")
-        found[name] = {method: asdict(s) for method, s in scores.items()}
+        turned, _ = measures.feature_maps(path, measures.turned(some))
+        both = (features + turned[..., ::-1]) / 2  # as the pictures of a key moment are made (AUModel.look)
+        for row, seen in ((name, features), (f"{name}, with the mirror image", both)):
+            scores = measures.look(seen, weights, maps, labels)
+            cells = [f"{s.mean:.3f} ({s.interval[0]:.3f}-{s.interval[1]:.3f}), {s.of_six:.3f}" for s in scores.values()]
+            print(f"| {row} | " + " | ".join(cells) + " |")
+            found[row] = {method: asdict(s) for method, s in scores.items()}
     print("\n| class | faces | " + " | ".join(f"{n}: {m}" for n in found for m in ("cam", "layercam", "attention")) + " |")
     print("|---|---|" + "---|" * (3 * len(found)))
     for k, label in enumerate(LABELS):

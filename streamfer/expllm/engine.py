@@ -110,9 +110,9 @@ def towards(verdict: Verdict, label: Label | None, evidence: Evidence) -> Verdic
     """The verdict with `label` first where its score is near the best one's, else as it is."""
     if label is None or label == verdict.label or verdict.scores[label] < NEAR * verdict.scores[verdict.label]:
         return verdict
-    from streamfer.expllm.rules import CARRIES_NOTHING, speaks_for
+    from streamfer.expllm.rules import CARRIES_NOTHING, speaking_for
 
-    supporting = tuple(au.number for au in evidence.aus if speaks_for(au, label, evidence.kind))
+    supporting = tuple(au.number for au in speaking_for(evidence, label))
     opposing = tuple(
         au.number for au in evidence.aus if au.number in {*verdict.supporting, *verdict.opposing} - {*supporting}
         and au.number not in CARRIES_NOTHING

@@ -133,7 +133,7 @@ def judge(evidence: Evidence) -> Verdict:
     rivals = tuple(
         sorted((r for r in LABELS if r != label and scores[r] >= 0.25 * scores[label]), key=lambda r: -scores[r])
     )[:3]
-    supporting = tuple(au.number for au in evidence.aus if speaks_for(au, label, evidence.kind))
+    supporting = tuple(au.number for au in speaking_for(evidence, label))
     opposing = tuple(
         au.number for au in told if au.number not in supporting and au.number not in CARRIES_NOTHING
     )
@@ -154,6 +154,11 @@ def speaks_for(au: AUEvidence, label: Label, kind: EvidenceKind) -> bool:
     if label == "neutral" or (label == "contempt" and not (au.unilateral and au.number in ONE_SIDED)):
         return False
     return au.number in LISTED[label] or (kind == "micro" and micro_rate(label, au.number) > UNLISTED)
+
+
+def speaking_for(evidence: Evidence, label: Label) -> list[AUEvidence]:
+    """The action units above the floor that are listed for the label, strongest first."""
+    return [au for au in evidence.aus if speaks_for(au, label, evidence.kind)]
 
 
 def micro_rate(label: Label, number: int) -> float:

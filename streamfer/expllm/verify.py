@@ -19,7 +19,7 @@ from dataclasses import replace
 from streamfer.expllm.claims import Claim, MotionClaim, extract, extract_motion
 from streamfer.expllm.evidence import AUEvidence, Evidence, split_region
 from streamfer.expllm.looked import unlooked
-from streamfer.expllm.rules import Verdict, judge, speaks_for
+from streamfer.expllm.rules import Verdict, judge, speaking_for, speaks_for
 from streamfer.expllm.text import SENTENCE_END, labels_in
 from streamfer.records import LABELS, ChainOfThought, Label
 
@@ -212,11 +212,11 @@ def _contradictions(cot: ChainOfThought, evidence: Evidence) -> list[str]:
         if _ALIKE.search(text) and read != cot.label:
             faults.append(f"the whole face is said to agree with {cot.label} but was read as {read}")
     if cot.label != "neutral":
-        behind = [au.code for au in evidence.aus if speaks_for(au, cot.label, evidence.kind)]
+        behind = speaking_for(evidence, cot.label)
         if not behind and (_ALIKE.search(text) or _ACTIONS_FOR.search(cot.conclusion)):
             faults.append(f"actions are said to speak for {cot.label} but none is listed for it")
         if behind and _FACE_ALONE.search(cot.conclusion):
-            faults.append(f"{cot.label} is said to rest on the whole face alone but {behind[0]} is listed for it")
+            faults.append(f"{cot.label} is said to rest on the whole face alone but {behind[0].code} is listed for it")
     opposed = [*_OUT_OF_PLACE.findall(text), *((codes, cot.label) for codes in _OTHER_WAY.findall(text))]
     opposed += [(codes, label.lower()) for found in (_STANDS_AGAINST, _UNEXPLAINED) for label, codes in found.findall(text)]
     for codes, label in opposed:

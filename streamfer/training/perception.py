@@ -35,12 +35,11 @@ from torch.nn import functional
 
 from streamfer.errors import UsageError
 from streamfer.evaluation.expression import majority
-from streamfer.faces.mirror import PARTNER
 from streamfer.records import LABELS
 from streamfer.training import au_data, face_crops
 from streamfer.training.au_data import AUData
 from streamfer.training.augment import augmented, mixed
-from streamfer.training.distil import FLIP, softened
+from streamfer.training.distil import softened
 from streamfer.training.landmark_au import COLUMNS
 from streamfer.training.perception_data import (
     HOLD_OUT,
@@ -49,8 +48,11 @@ from streamfer.training.perception_data import (
     held_out,
     load_photos,
     load_renders,
+    load_run,
+    mirror_front,
     new_net,
     photos_of,
+    probabilities,
     vote_shares,
 )
 from streamfer.training.perception_net import NetSize, Perception
@@ -200,7 +202,7 @@ class Run:
         pick = torch.randint(len(photos.crops), (config.batch,), generator=rng)
         flip = torch.rand(config.batch, generator=rng) < 0.5
         crops, maps = augmented(photos.crops[pick], flip, rng, photos.maps[pick])
-        front = torch.where(flip[:, None, None], photos.front[pick][:, PARTNER] * FLIP, photos.front[pick])
+        front = torch.where(flip[:, None, None], mirror_front(photos.front[pick]), photos.front[pick])
         front = front + torch.randn(front.shape, generator=rng) * 0.004
         present = photos.present[pick] * (torch.rand(config.batch, 1, generator=rng) >= config.no_points).float()
         shares, count = photos.shares[pick], config.batch
@@ -269,15 +271,7 @@ class Run:
 
         Of several runs that began with the same weights, their mean (model soups: Wortsman et al. 2022, arXiv 2203.05482).
         """
-        read: list[dict[str, torch.Tensor]] = []
-        for start in starts:
-            if not start.is_file():
-                raise UsageError(f"{start} is not there: --start takes the folder of an earlier run")
-            read.append(torch.load(start, map_location=self.device, weights_only=True)["averaged"])
-            try:
-                self.net.load_state_dict(read[-1])
-            except RuntimeError as error:
-                raise UsageError(f"{start} holds a network of another size: {error}".splitlines()[0]) from None
+        read = [load_run(self.net, start, "--start") for start in starts]
         if read:
             mean = {k: torch.stack([one[k].float() for one in read]).mean(0).to(v.dtype) for k, v in read[0].items()}
             self.net.load_state_dict(mean)
@@ -337,20 +331,6 @@ def alignment(features: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
 def correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     a, b = a - a.mean(dim=0), b - b.mean(dim=0)
     return (a * b).sum(dim=0) / (a.norm(dim=0) * b.norm(dim=0) + 1e-3)
-
-
-def probabilities(net: Perception, photos: Photos) -> np.ndarray:
-    """(N, 8)"""
-    from streamfer.training.augment import centre
-
-    parts = []
-    device = net.mean.device
-    with torch.no_grad():
-        for rows in face_crops.in_batches(len(photos.crops), 256):
-            grey, front, present = centre(photos.crops[rows]), photos.front[rows], photos.present[rows]
-            one = net.see(grey.to(device), front.to(device), present.to(device)).logits.softmax(1)
-            parts.append(one.float().cpu().numpy())
-    return np.concatenate(parts)
 
 
 def accuracy(net: Perception, photos: Photos, truth: np.ndarray) -> float:

@@ -6,8 +6,10 @@ run trains on: all choices are made on them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +19,10 @@ from streamfer.action_units.model import to_face_frame
 from streamfer.errors import UsageError
 from streamfer.evaluation.expression import VOTED
 from streamfer.expression import cues
+from streamfer.faces.mirror import mirrored
 from streamfer.records import LABELS
 from streamfer.training import face_crops
+from streamfer.training.augment import centre
 from streamfer.training.face_crops import CROP_PX, FaceCrops
 from streamfer.training.landmark_au import COLUMNS
 from streamfer.training.landmark_net import mirror_of, to_front
@@ -127,3 +131,35 @@ def regions(faces: FaceCrops) -> np.ndarray:
     named = [name if not name.startswith("AU18") else "AU23" for name in COLUMNS]  # puckered lips: where lips are
     maps = cues.au_heatmaps(points, named, MAP, crop_px=CROP_PX)[0] + 1e-4
     return maps / maps.sum(axis=(1, 2), keepdims=True)
+
+
+def load_run(net: Perception, run: Path, option: str) -> dict[str, torch.Tensor]:
+    """The averaged weights of an earlier run's checkpoint, which `net` then has. `option` is what the run was given as."""
+    if not run.is_file():
+        raise UsageError(f"{run} is not there: {option} takes the folder of an earlier run")
+    weights: dict[str, torch.Tensor] = torch.load(run, map_location=net.mean.device, weights_only=True)["averaged"]
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UsageError(f"{run} holds a network of another size: {error}".splitlines()[0]) from None
+    return weights
+
+
+def mirror_front(front: torch.Tensor) -> torch.Tensor:
+    """Landmarks (N, 478, 3) that `to_front` turned -> those of the mirrored faces."""
+    return torch.from_numpy(mirrored(front.numpy()))
+
+
+def probabilities(
+    net: Perception, photos: Photos, picture: Callable[[torch.Tensor], torch.Tensor] = centre, mirror: bool = False
+) -> np.ndarray:
+    """(N, 8) of what `picture` makes of the stored crops; `mirror`: it turns them, so the landmarks are turned too."""
+    parts = []
+    device = net.mean.device
+    with torch.no_grad():
+        for rows in face_crops.in_batches(len(photos.crops), 256):
+            grey, front, present = picture(photos.crops[rows]), photos.front[rows], photos.present[rows]
+            front = mirror_front(front) if mirror else front
+            one = net.see(grey.to(device), front.to(device), present.to(device)).logits.softmax(1)
+            parts.append(one.float().cpu().numpy())
+    return np.concatenate(parts)
