@@ -125,15 +125,15 @@ def test_a_run_begins_with_the_mean_of_two(data):
 def test_an_earlier_run_softens_the_votes_and_photographs_are_mixed(data):
     perception.train(config_of(data))
     teacher = data / "run" / "checkpoint.pt"
-    config = config_of(data, "second", distil=teacher, mix=0.4)
+    config = config_of(data, "second", distil=(teacher,), mix=0.4)
     perception.train(config)
     lines = [json.loads(line) for line in (data / "second" / "log.jsonl").read_text().splitlines()]
     assert len(lines) == 3 and all(np.isfinite(line["labels"]) for line in lines)
-    for other in (replace(config, mix=0.0), replace(config, distil=None), replace(config, distil_share=0.1)):
+    for other in (replace(config, mix=0.0), replace(config, distil=()), replace(config, distil_share=0.1)):
         with pytest.raises(UsageError, match=r"mix|distil"):
             perception.train(other)
     with pytest.raises(UsageError, match="is not there"):
-        perception.train(config_of(data, "third", distil=data / "nothing" / "checkpoint.pt"))
+        perception.train(config_of(data, "third", distil=(data / "nothing" / "checkpoint.pt",)))
     assert not {"distil", "distil_share", "mix"} & set(perception.settings(config_of(data)))  # older runs go on
 
 
@@ -143,9 +143,13 @@ def test_softened_votes_lie_between_the_votes_and_the_earlier_runs_readings(data
     photos = perception.photos_of(faces, votes)
     read = distil.readings(net.eval(), photos)
     torch.testing.assert_close(read.sum(1), torch.ones(len(faces)), atol=1e-5, rtol=0)
-    soft = distil.softened(photos, perception.new_net(faces, SMALL), data / "run" / "checkpoint.pt", 0.25)
+    runs = [data / "run" / "checkpoint.pt", data / "other" / "checkpoint.pt"]
+    soft = distil.softened(photos, perception.new_net(faces, SMALL), runs[:1], 0.25)
     torch.testing.assert_close(soft.shares, 0.75 * photos.shares + 0.25 * read)
     assert soft.maps is photos.maps
+    other = distil.readings(perception.train(config_of(data, "other", seed=9)).eval(), photos)
+    soft = distil.softened(photos, perception.new_net(faces, SMALL), runs, 0.5)
+    torch.testing.assert_close(soft.shares, 0.5 * photos.shares + 0.25 * (read + other))
     monkeypatch.setattr(distil, "VIEWS", ((1.0, False),))
     plain = torch.from_numpy(perception.probabilities(net, photos))
     torch.testing.assert_close(distil.readings(net, photos), plain, atol=1e-3, rtol=0)

@@ -71,8 +71,8 @@ def landmarks(
 @click.option("--rate", type=click.FloatRange(min=0), help="Highest step of the optimiser instead of the schedule's.")
 @click.option("--start", multiple=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Run whose weights it begins with; give another --seed than that run had. Repeatable: their mean.")  # fmt: skip
-@click.option("--distil", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              help="Run whose readings soften the votes half and half, as a rule that of --start.")  # fmt: skip
+@click.option("--distil", multiple=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Run whose readings soften the votes half and half. Repeatable: their mean.")  # fmt: skip
 @click.option(
     "--mix", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Mixup's parameter, 0.2 say; 0: none."
 )
@@ -86,8 +86,8 @@ def landmarks(
 @logging_options
 def perception(
     fer: tuple[Path, ...], ict: Path | None, coded: tuple[tuple[str, Path], ...], au_fold: int | None, au_step: int,
-    schedule: str, epochs: float | None, cues: float, rate: float | None, start: tuple[Path, ...], distil: Path | None,
-    mix: float, cache: Path | None, threads: int, device: str, seed: int, out: Path,
+    schedule: str, epochs: float | None, cues: float, rate: float | None, start: tuple[Path, ...],
+    distil: tuple[Path, ...], mix: float, cache: Path | None, threads: int, device: str, seed: int, out: Path,
 ) -> None:  # fmt: skip
     """Expression, AUs of the skin and a feature map from the aligned crop and landmarks.
 
@@ -105,8 +105,8 @@ def perception(
     options = {**training.SCHEDULES[schedule], **{name: value for name, value in given.items() if value is not None}}
     config = training.PerceptionTraining(
         out=out, fer=fer, ict=ict, coded=tuple(AUData(name, path, au_fold, au_step) for name, path in coded), cues=cues,
-        start=tuple(run / "checkpoint.pt" for run in start), distil=distil / "checkpoint.pt" if distil else None, mix=mix,
-        cache=cache, threads=threads, device=device, seed=seed, **options,
+        start=tuple(run / "checkpoint.pt" for run in start), distil=tuple(run / "checkpoint.pt" for run in distil),
+        mix=mix, cache=cache, threads=threads, device=device, seed=seed, **options,
     )  # fmt: skip
     if coded and ict is None:
         click.echo("--au-data without --ict: the file's AU intensities stay the landmark model's: how much of the skin's "

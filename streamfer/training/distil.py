@@ -1,13 +1,14 @@
-"""Self-distillation: an earlier run reads the photographs of its training, and its readings soften their votes.
+"""Self-distillation: earlier runs read the photographs of their training, and the readings soften their votes.
 
 Ten people voted on a FER+ photograph; the shares of ten votes are a noisy measure of what a face shows. A run that has learned
 from 26,000 such votes says something about the one photograph that its ten votes do not. The targets of the next run are a
 mixture of both (born-again networks: Furlanello et al. 2018, arXiv 1805.04770; Hinton et al. 2015, arXiv 1503.02531, at
-temperature 1). The reading is the mean over a few views of the photograph, which is better than one view of it.
+temperature 1). The reading is the mean over the runs and over a few views of the photograph, which is better than one of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,10 +25,13 @@ VIEWS = ((1.0, False), (1.0, True), (0.93, False), (0.93, True))
 """(side of what is seen, in sides of the product's crop; mirrored?)"""
 
 
-def softened(photos: Photos, net: Perception, run: Path, share: float) -> Photos:
-    """`photos` whose votes have `share` of what the earlier `run` (a checkpoint) reads; `net` is a network of its size."""
-    load_run(net, run, "--distil")
-    return replace(photos, shares=photos.shares * (1 - share) + readings(net.eval(), photos) * share)
+def softened(photos: Photos, net: Perception, runs: Sequence[Path], share: float) -> Photos:
+    """`photos` whose votes have `share` of what the earlier `runs` (checkpoints) read; `net` is a network of their size."""
+    total = torch.zeros_like(photos.shares)
+    for run in runs:
+        load_run(net, run, "--distil")
+        total += readings(net.eval(), photos)
+    return replace(photos, shares=photos.shares * (1 - share) + total * (share / len(runs)))
 
 
 def readings(net: Perception, photos: Photos) -> torch.Tensor:

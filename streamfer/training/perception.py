@@ -13,7 +13,7 @@ Losses of one step:
 * `cues` x (1 - cosine of the map's channel mean and the AU cue map), Belharbi et al. 2024; neutral has no map.
 
 `mix` lays photographs over one another in pairs (mixup: Zhang et al. 2018, arXiv 1710.09412), picture, landmarks, votes and map
-alike; `distil` softens the votes with the readings of an earlier run (distil.py).
+alike; `distil` softens the votes with the readings of earlier runs (distil.py).
 
 `HOLD_OUT` photographs of the training set are never trained on: all choices are made on them. Weights are averaged (EMA); the
 rate follows a cosine. `out/checkpoint.pt` is replaced atomically every `save_s`; a killed run goes on from it with the same
@@ -93,7 +93,7 @@ class PerceptionTraining:
     hold_out: int = HOLD_OUT
     seed: int = 1
     start: tuple[Path, ...] = ()  # checkpoint.pt of earlier runs, whose averaged weights (of several their mean) this one begins with
-    distil: Path | None = None  # checkpoint.pt of an earlier run of the same size, whose readings soften the votes ...
+    distil: tuple[Path, ...] = ()  # checkpoint.pt of earlier runs of the same size, whose mean readings soften the votes ...
     distil_share: float = 0.5  # ... by so much
     mix: float = 0.0  # mixup: both parameters of the beta distribution; 0 for none
     threads: int = 1
@@ -135,7 +135,7 @@ def train(config: PerceptionTraining) -> Perception:
     checks = photos_of(faces.take(np.flatnonzero(out)), votes[out])
     torch.manual_seed(config.seed)
     run = Run(config, new_net(faces, config.size), device)
-    if config.distil is not None:
+    if config.distil:
         photos = softened(photos, new_net(faces, config.size), config.distil, config.distil_share)
     run.go(photos, drawn, coded, checks, majority(votes[out]))
     return run.averaged.eval()
@@ -305,8 +305,8 @@ def settings(config: PerceptionTraining) -> dict[str, Any]:
     kept = {**json.loads(json.dumps(plain)), "fer": [path.name for path in config.fer], "ict": config.ict is not None}
     if config.start:
         kept["start"] = [path.parent.name for path in config.start]
-    if config.distil is not None:  # only then, as below: runs from before there was such a setting go on
-        kept |= {"distil": config.distil.parent.name, "distil_share": config.distil_share}
+    if config.distil:  # only then, as below: runs from before there was such a setting go on
+        kept |= {"distil": [path.parent.name for path in config.distil], "distil_share": config.distil_share}
     if config.mix:
         kept["mix"] = config.mix
     if config.coded:
