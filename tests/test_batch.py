@@ -10,7 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,10 @@ from streamfer.batch.run import exit_code
 from streamfer.config import Config, load
 from streamfer.datasets.records import Clip, Dataset
 from streamfer.errors import ModelMissing, NoVideo, UsageError
+from streamfer.jobs.connection import connect
 from streamfer.jobs.embedded import EmbeddedServer
+from streamfer.jobs.queue import Queue
+from streamfer.records import VideoResult, to_json
 from streamfer.video import open_video
 from tests.programs import run_cli
 
@@ -152,6 +157,32 @@ def test_redis_workers_give_the_same_files(one: Path, data: Dataset, tmp_path: P
     assert [end.exit_code for end in ends] == [0, 0, 3, 4]
     assert [(end.exit_code, end.skipped) for end in again] == [(0, True), (0, True), (3, False), (4, True)]
     assert files(tmp_path) == files(one)
+
+
+def test_clips_that_the_server_lost_are_handed_in_again(data: Dataset, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("streamfer.batch.over_redis._LOST_AFTER_S", 0.3)
+    ran: list[str] = []
+    with EmbeddedServer() as server, ThreadPoolExecutor(1) as other:
+        queue = Queue(connect(server.url), topic="video")
+
+        def wait_for(count: int) -> None:
+            deadline = time.monotonic() + 10
+            while queue.status().waiting < count and time.monotonic() < deadline:
+                time.sleep(0.01)
+
+        def lose_and_work() -> None:
+            wait_for(4)
+            queue.client.flushall()  # as a server that comes back without its data
+            wait_for(4)
+            for claimed in queue.get("w", 9):
+                ran.append(claimed.id)
+                queue.finish(claimed.entry, claimed.id, to_json(VideoResult(claimed.id, 4, "none", {}, 0.1, "w")))
+
+        working = other.submit(lose_and_work)
+        ends = run_dataset(data, config(tmp_path, queue__url=server.url), engine="redis")
+        working.result()
+    assert len(set(ran)) == len(ran) == 4
+    assert [(end.exit_code, end.message) for end in ends] == [(4, "none")] * 4
 
 
 @pytest.fixture

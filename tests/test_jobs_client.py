@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from streamfer.errors import QueueFull
-from streamfer.jobs.client import Again, ExplainClient
+from streamfer.jobs.client import LOST, Again, ExplainClient
+from streamfer.jobs.connection import connect
+from streamfer.jobs.embedded import EmbeddedServer
 from streamfer.jobs.memory import MemoryQueue
+from streamfer.jobs.queue import Queue
 from streamfer.records import ChainOfThought, Event, Job, KeyFrame, Moment, Result, to_json
 
 IMAGES = {"apex": np.full((16, 16, 3), 90, np.uint8)}
@@ -173,6 +176,27 @@ def test_live_never_waits_and_the_lowest_scores_go_and_are_told() -> None:
         work_off(queue)
         order += [r.id for r in client.poll()]
     assert order == ["first", "high", "mid"]  # the best of those that wait goes first
+
+
+def test_what_the_server_lost_comes_back_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamfer.jobs.client.LOST_AFTER_S", 0.1)
+    with EmbeddedServer() as server:
+        queue = Queue(connect(server.url))
+        client = ExplainClient(queue)
+        client.submit(job("a"), IMAGES)
+        client.submit(job("b"), IMAGES)
+        (a,) = queue.get("w")
+        queue.client.flushall()  # as a server without its data
+        client.submit(job("c"), IMAGES)
+        time.sleep(0.11)
+        back = client.poll()
+        assert [(r.id, r.cot, r.reasons) for r in back] == [("a", None, (LOST,)), ("b", None, (LOST,))]
+        assert client.outstanding == ["c"]
+        assert not queue.finish(a.entry, "a", answer("a"))  # its worker comes too late ...
+        client.submit(job("a"), IMAGES)  # ... and asked again it is a new job
+        for one in queue.get("w", 9):
+            queue.finish(one.entry, one.id, answer(one.id))
+        assert [r.id for r in client.drain(5) if r.cot] == ["c", "a"]
 
 
 def test_drain_gives_up_in_time_and_names_the_rest() -> None:

@@ -374,6 +374,30 @@ def test_only_a_result_can_be_thrown_away(make: Make) -> None:
     assert queue.finish(claimed.entry, "a", '{"new": 1}') and queue.find(["a"])["a"].result == '{"new": 1}'
 
 
+def test_what_the_queue_knows_nothing_of_is_lost(make: Make) -> None:
+    queue = make(lease_s=60.0)
+    put(queue, *"abcd")
+    a, b, _ = queue.get("w", 3)
+    queue.finish(a.entry, "a", "{}")
+    queue.fail(b.entry, "b", "why", retry=False)
+    assert queue.lost([]) == [] and queue.lost(list("zabcdy")) == ["z", "y"]  # done, dead, in hand, waiting
+    put(queue, "z", priority="live")
+    queue.forget("a")
+    assert queue.lost(list("za")) == ["a"]
+
+
+def test_what_waits_longer_than_its_mark_is_not_lost(make: Make) -> None:
+    queue = make(ttl_s=0.05, lease_s=60.0)
+    put(queue, *"ab")
+    (a,) = queue.get("w", 1)
+    time.sleep(0.06)
+    assert queue.lost(["a", "b"]) == []
+    queue.finish(a.entry, "a", "{}")
+    assert queue.lost(["a", "b"]) == []
+    time.sleep(0.06)
+    assert queue.lost(["a", "b"]) == ["a"]
+
+
 def test_pictures_are_forgotten_and_say_so(make: Make) -> None:
     queue = make(ttl_s=0.06)
     put(queue, "a", "b")

@@ -54,6 +54,13 @@ class Server:
             except OSError:
                 return False
 
+    def written(self, client: redis.Redis) -> None:
+        """Wait until all that it has answered is in its file: `everysec` holds writes back while a slow disk syncs."""
+        deadline = time.monotonic() + 20
+        while (now := client.info("persistence"))["aof_buffer_length"] or now["aof_pending_bio_fsync"]:
+            assert time.monotonic() < deadline, "the disk does not sync"
+            time.sleep(0.02)
+
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
@@ -231,6 +238,7 @@ def test_jobs_and_leases_survive_a_killed_server(start: Start, program: str) -> 
     a, b, c = queue.get("w", 3)
     queue.finish(a.entry, "a", '"A"')
     queue.fail(c.entry, "c", "busy", retry=True, after_s=0)
+    server.written(queue.client)
     server.kill()
     with pytest.raises(QueueUnreachable, match=r"unix://.*does not answer.*start the server or correct queue.url"):
         Queue(connect(server.url, retries=0))
@@ -248,6 +256,7 @@ def test_a_command_outlives_a_short_restart(start: Start) -> None:
     server = start("--appendonly", "yes")
     queue = Queue(connect(server.url))
     put(queue, "a")
+    server.written(queue.client)
     server.kill()
     server.start(ping=False)  # the call comes while nobody answers yet
     assert [job.id for job in queue.get("w")] == ["a"]

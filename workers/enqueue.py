@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -41,6 +42,13 @@ def submit(queue: JobQueue, job: VideoJob) -> str:
     return reply
 
 
+def give_again(queue: JobQueue, jobs: Sequence[VideoJob]) -> None:
+    """Put jobs that the queue's server lost, as far as there is room."""
+    for job in jobs:
+        if queue.put(job.id, to_json(job), {}) == "queued":
+            log.warning("the queue's server had lost %s: handed in again", job.path)
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("paths", nargs=-1, required=True, metavar="VIDEO...")
 @click.option("--output", required=True, metavar="FOLDER", help="Folder of the results, as the workers see it.")
@@ -63,11 +71,14 @@ def main(paths: tuple[str, ...], output: str, url: str | None, config_path: str 
         return EXIT_DONE
     code = EXIT_DONE
     ended = queue.wait(set(jobs), options["wait_s"])
+    lost = queue.lost([job_id for job_id in jobs if job_id not in ended])
     for job_id, job in jobs.items():
         one = ended.get(job_id)
         line: dict[str, Any] = {"path": job.path, "id": job_id, "exit_code": EXIT_FAILED}
         if one is None:
             line["message"] = f"not finished within {options['wait_s']:g} s"
+            if job_id in lost:
+                line["message"] = "the queue's server lost it: put it in again"
         elif one.result is None:
             line["message"] = one.reason
         else:

@@ -1,13 +1,15 @@
 """Clips over Redis: one video job each for `streamfer worker screen`, on as many machines as you like.
 
 The queue keeps the promises: a clip whose worker dies is taken over and gone on with, one that fails again and again is
-a dead letter. Paths must mean the same to the workers (shared storage). Interrupting this program leaves the jobs
-where they are: the workers go on, and the same command with --resume collects what they have done.
+a dead letter; one that the queue's server lost is handed in again. Paths must mean the same to the workers (shared
+storage). Interrupting this program leaves the jobs where they are: the workers go on, and the same command with --resume
+collects what they have done.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,19 +18,21 @@ from streamfer.config import Config, changes
 from streamfer.errors import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
 from streamfer.jobs.interface import Finished
 from streamfer.output import What
-from streamfer.records import VideoResult, from_json
+from streamfer.records import VideoJob, VideoResult, from_json
 from streamfer.reporting.folder import RUN
 
 log = logging.getLogger(__name__)
 
 _LOOK_S = 0.5
+_LOST_AFTER_S = 5.0
+"""After so long without an ending the queue is asked whether it still knows the clips."""
 
 
 def over_redis(jobs: Sequence[ClipJob], config: Config, *, what: What) -> Iterator[ClipEnd]:
     """The ending of each clip, as they come. Raises QueueUnreachable when the server cannot be reached."""
     from streamfer.jobs.queue import open_queue
     from streamfer.runs import stop_on_signals
-    from workers.enqueue import submit, video_job
+    from workers.enqueue import give_again, submit, video_job
 
     if config.queue.url is None:
         raise UsageError("--engine redis needs --redis URL: the server from which `streamfer worker screen` takes the clips")
@@ -41,16 +45,23 @@ def over_redis(jobs: Sequence[ClipJob], config: Config, *, what: What) -> Iterat
     }
     cursor = queue.end()
     waiting: dict[str, ClipJob] = {}
+    videos: dict[str, VideoJob] = {}
     with stop_on_signals() as stop:
         for job in jobs:
             if stop.is_set():
                 return
             video = video_job(job.path, output, {**options, **clip_options(job)})
-            waiting[video.id] = job
+            waiting[video.id], videos[video.id] = job, video
             submit(queue, video)
         log.info("%d clips queued; workers take them with `streamfer worker screen`", len(waiting))
         ended = list(queue.find(list(waiting)).values())  # also those of an earlier run of the same command
+        asked = time.monotonic()
         while True:
+            if ended:
+                asked = time.monotonic()
+            elif time.monotonic() - asked > _LOST_AFTER_S:
+                give_again(queue, [videos[job_id] for job_id in queue.lost(list(waiting))])
+                asked = time.monotonic()
             for end in ended:
                 if end.id in waiting:
                     yield _end_of(waiting.pop(end.id), end, config)

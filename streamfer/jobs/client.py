@@ -2,8 +2,8 @@
 
 The promise: every job that was submitted comes back from `poll` or `drain` exactly once (one that is submitted again
 when it has come back, once more). What could not be explained
-(a dead letter, a live job dropped under load) comes back as a Result without a chain of thought that says why, so that
-nothing is lost without a word. What never came back is in `outstanding`.
+(a dead letter, a live job dropped under load, one that the queue's server lost) comes back as a Result without a chain of
+thought that says why, so that nothing is lost without a word. What never came back is in `outstanding`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ LIVE_BACKLOG = 32
 FULL_RETRY_S = 0.05
 #: ... and gives up when no job at all ended for so long: then there is no worker.
 FULL_PATIENCE_S = 600.0
+#: After so long without an answer the queue is asked whether it still knows what was sent.
+LOST_AFTER_S = 5.0
+LOST = "the queue's server lost it (killed before it had written, or it keeps nothing on disk): `streamfer explain` asks again"
 
 
 #: Which jobs that have ended in the queue are to be worked on once more: none (their ending is the answer), those that
@@ -47,6 +50,7 @@ class ExplainClient:
     ) -> None:
         self._queue, self._quality, self._again = queue, jpeg_quality, again
         self._backlog_limit, self._patience_s = live_backlog, patience_s
+        self._asked = time.monotonic()  # when there was an answer last, or the question what was lost
         self._cursor = queue.end()  # what ends from now on; what ended before is found by id when it is submitted
         self._sent: set[str] = set()
         self._ready: list[Result] = []
@@ -139,6 +143,14 @@ class ExplainClient:
         if self._sent:
             self._cursor, ended = self._queue.results(self._cursor, block_s, only=self._sent)
             self._take(ended)
+            now = time.monotonic()
+            if ended:
+                self._asked = now
+            elif now - self._asked > LOST_AFTER_S:
+                self._asked = now
+                for job_id in self._queue.lost(sorted(self._sent)):
+                    self._sent.discard(job_id)
+                    self._ready.append(unexplained(job_id, LOST))
 
     def _take(self, ended: Iterable[Finished]) -> None:
         for one in ended:

@@ -50,6 +50,19 @@ def find(client: Any, keys: Keys, ids: Sequence[str]) -> dict[str, Finished]:
     return found
 
 
+def lost(client: Any, keys: Keys, ids: Sequence[str]) -> list[str]:
+    def unmarked(some: Sequence[str]) -> list[str]:
+        states = client.mget([keys.of(job_id)[1] for job_id in some]) if some else []
+        return [job_id for job_id, state in zip(some, states, strict=True) if state is None]
+
+    missing = unmarked(ids)
+    if not missing:
+        return []
+    # a mark may only be too old (ttl_s); what ends while the streams are read has one again
+    there = {fields.get(b"id") for stream in keys.streams for _, fields in client.xrange(stream)}
+    return unmarked([job_id for job_id in missing if job_id.encode() not in there])
+
+
 def wait(queue: JobQueue, ids: Collection[str], timeout_s: float) -> dict[str, Finished]:
     cursor = queue.end()  # before looking, so that nothing slips between
     found = queue.find(list(ids))

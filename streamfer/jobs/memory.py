@@ -190,6 +190,12 @@ class MemoryQueue:
                     found[job_id] = Finished("", job_id, None, state[5:])
             return found
 
+    def lost(self, ids: Sequence[str]) -> list[str]:
+        with self._changed:
+            self._forget(time.monotonic())
+            there = {item.id for stream in self._streams.values() for item in stream.values()}
+            return [job_id for job_id in ids if job_id not in self._states and job_id not in there]
+
     def wait(self, ids: Collection[str], timeout_s: float) -> dict[str, Finished]:
         return wait(self, ids, timeout_s)
 

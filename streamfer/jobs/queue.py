@@ -331,6 +331,12 @@ return count
         with translated(self.where):
             return endings.find(self.client, self.keys, ids)
 
+    def lost(self, ids: Sequence[str]) -> list[str]:
+        """Those of `ids` that the queue knows nothing of and nobody will end, if they were handed in: its server was killed
+        before it had written them, or keeps nothing on disk; or they ended and are forgotten (ttl_s)."""
+        with translated(self.where):
+            return endings.lost(self.client, self.keys, ids)
+
     def wait(self, ids: Collection[str], timeout_s: float) -> dict[str, Finished]:
         """Wait until all have ended or the time is over; returns those that have."""
         return endings.wait(self, ids, timeout_s)
