@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamfer.records import Event
-from tests.screening_streams import Stream, screen
+from tests.screening_streams import UP, Stream, screen
 
 
 def macros(stream: Stream, **options: object) -> list[Event]:
@@ -43,6 +43,22 @@ def test_no_macro_expression(stream):
 def test_one_that_is_just_too_long_for_a_micro_expression_is_not_lost():
     events = macros(smiling(onset=2.6, apex=2.9, offset=3.26))  # a tenth of the peak lies a fifth in: 0.53 s
     assert [event.duration_s for event in events] == [pytest.approx(0.53, abs=0.05)]
+
+
+@pytest.mark.parametrize(
+    ("fade_s", "options", "kinds"),
+    [
+        pytest.param(0.36, {}, ["micro"], id="one-movement-is-one-event"),
+        pytest.param(0.36, {"micro": False}, ["macro"], id="without-micro-expressions"),
+        pytest.param(1.5, {}, ["micro", "macro"], id="a-lasting-one-stays"),
+    ],
+)
+def test_a_micro_expression_is_not_told_again_by_its_slower_curves(fade_s, options, kinds):
+    stream = Stream(duration_s=7.0).move(("brow_inner_L", "brow_inner_R"), UP, 0.06, 2.74, 2.9, 3.06)
+    stream.aus |= dict.fromkeys(("AU01_L", "AU01_R"), (1.9, (2.6, 2.9, 2.9 + fade_s)))
+    events = screen(stream.readings(), **options)
+    assert sorted((e.kind for e in events), reverse=True) == kinds
+    assert [e.apex.time_s for e in events] == pytest.approx([2.9] * len(kinds), abs=0.1)
 
 
 def test_a_raised_brow_that_ends_in_a_smile_is_two_expressions():

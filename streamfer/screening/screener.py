@@ -38,6 +38,8 @@ from streamfer.screening.sustained import Run, SustainedScan
 
 MAX_GAP_S = 0.25  # a longer pause between two readings of a track ends the stretch
 EDGE_S = 0.1  # an event that begins or ends so near to the edge of a stretch is flagged
+NEAR_S = 0.15  # apexes of flow and of AU curves of one movement are no further apart
+SMEAR_S = 0.1  # AU curves are so much wider than the movement: what the skin shows is read ten times a second
 LENGTH_TOLERANCE = 1.1  # measured lengths are a few per cent off
 MIN_STRETCH_S = 0.4  # shorter presence is not screened
 FPS_TOLERANCE = 0.95  # 24.98 fps is 25 fps
@@ -58,6 +60,7 @@ class _Stretch:
     lasting: LastingScan
     sustained: SustainedScan
     told: deque[tuple[float, float, Kind]] = field(default_factory=lambda: deque(maxlen=16))  # onset, offset of events
+    held: list[Run] = field(default_factory=list)  # so brief that they may yet be told as micro-expressions
     sum_flow: np.ndarray = field(default_factory=lambda: np.zeros(context.MOVE_WIDTH))
     correction: np.ndarray = field(default_factory=lambda: np.zeros(N_FLOW))
     end_s: float | None = None
@@ -221,8 +224,12 @@ class Screener:
             for together in stretch.brief.push(now_s, end):
                 events += self._decide(number, track, stretch, "micro", together)
         if self.config.macro:
-            for run in stretch.sustained.push(now_s, end):
-                events += self._strong(number, track, stretch, run)
+            runs = stretch.held + stretch.sustained.push(now_s, end)
+            until_s = now_s - AFTER_DECISION_S - NEAR_S
+            stretch.held = [] if end else [run for run in runs if self._brief(run) and run.apex_s > until_s]
+            for run in runs:
+                if run not in stretch.held:
+                    events += self._strong(number, track, stretch, run)
             for together in stretch.lasting.push(now_s, end):
                 events += self._decide(number, track, stretch, "macro", together)
         return self._report(events)
@@ -239,12 +246,20 @@ class Screener:
         halves = {item[0].half for item in judged}
         return self._event(number, track, stretch, kind, times_s, value, flags, halves)
 
+    def _brief(self, run: Run) -> bool:
+        """Whether a run, however slowly it fades in and out, stands no longer above half of its peak than a micro-expression."""
+        return self.config.micro and run.top_s <= self.config.micro_max_s / 2 + SMEAR_S
+
     def _strong(self, number: int, track: _Track, stretch: _Stretch, run: Run) -> list[Event]:
-        """The macro-expression that a run of the AU curves makes, unless it is too short or speech."""
+        """The macro-expression that a run of the AU curves makes, unless it is too short, speech, or a micro-expression."""
         self.counts["macro_runs"] += 1
         # no tolerance here: a strong expression that is neither micro nor macro would be lost
         if run.offset_s - run.onset_s <= self.config.micro_max_s:
             self.counts["macro_other_length"] += 1
+            return []
+        micro = [told for told in stretch.told if told[2] == "micro"]
+        if self._brief(run) and any(onset - NEAR_S <= run.apex_s <= offset + NEAR_S for onset, offset, _ in micro):
+            self.counts["macro_told_as_micro"] += 1
             return []
         half = UPPER if run.upper else LOWER
         regions = tuple(i for i, other in enumerate(HALF_OF_REGION) if other == half)

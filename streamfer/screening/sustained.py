@@ -33,12 +33,14 @@ UPPER_AUS = {"AU01", "AU02", "AU04"}
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One expression. `peak` is the intensity of its strongest AU, `upper` whether that is one of the brows."""
+    """One expression. `peak` is the intensity of its strongest AU, `top_s` how long that stands above half of it, `upper` whether
+    it is one of the brows."""
 
     onset_s: float
     apex_s: float
     offset_s: float
     peak: float
+    top_s: float
     upper: bool
     cut: bool
 
@@ -98,9 +100,13 @@ class SustainedScan:
         while (found := _highest(curves, inside, told)) is not None:
             onset, top, offset, column = found
             told[onset : offset + 1] = True
+            low = np.flatnonzero(curves[:, column] <= curves[top, column] / 2)
+            after = np.searchsorted(low, top)
+            first = max(onset, int(low[after - 1]) + 1 if after else 0)
+            last = min(offset, int(low[after]) - 1 if after < len(low) else len(times) - 1)
             runs.append(Run(
                 float(times[onset]), float(times[top]), float(times[offset]), float(curves[top, column]),
-                self._columns[column] in self._upper, cut and bool(times[offset] >= end_s),
+                float(times[last] - times[first]), self._columns[column] in self._upper, cut and bool(times[offset] >= end_s),
             ))  # fmt: skip
         return sorted(runs, key=lambda run: run.onset_s)
 
