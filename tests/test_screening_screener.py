@@ -159,6 +159,15 @@ def test_a_lasting_movement_is_a_macro_expression(release):
     assert events[0].aus[0].au == "AU12"
 
 
+@pytest.mark.parametrize(("direction", "aus"), [(UP, ["AU09"]), (DOWN, None)], ids=["up", "down-no-muscle-does-that"])
+def test_a_lasting_movement_that_is_no_action_unit_is_no_expression(direction, aus):
+    stream = Stream(duration_s=9).move(("nose_wing_L", "nose_wing_R"), direction, 0.12, 2.0, 2.8, 4.4, release=3.6)
+    screener = make(min_score=0.3)
+    events = [event for reading in stream.readings() for event in screener.push(reading)] + screener.flush()
+    assert [[change.au for change in event.aus] for event in events] == ([aus] if aus else [])
+    assert (screener.counts["macro_without_action"] > 0) == (aus is None)
+
+
 def test_the_au_curve_gives_the_intensity_when_it_is_higher():
     stream = Stream().move(CORNERS, (0.0, -1.0), 0.05, 2.8, 3.0, 3.2)
     stream.aus["AU12_L"] = (3.5, (2.8, 3.0, 3.2))

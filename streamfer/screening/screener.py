@@ -314,11 +314,10 @@ class Screener:
         self, number: int, track: _Track, stretch: _Stretch, kind: Kind,
         times_s: tuple[float, float, float], value: float, flags: list[str], halves: set[int],
     ) -> list[Event]:  # fmt: skip
-        """One event, or none when one at that time has been told."""
+        """One event, or none when one at that time has been told, or a macro-expression moves no action unit."""
         if any(_overlap(times_s, kind, told) > 0.5 for told in stretch.told):
             self.counts["told_already"] += 1
             return []
-        stretch.told.append((times_s[0], times_s[2], kind))
         states = stretch.states
         onset, apex, offset = (states.nearest(time_s) for time_s in times_s)
         apex = min(max(apex, onset), offset)
@@ -331,13 +330,18 @@ class Screener:
                      float(states.rows[apex, STATE_WIDTH + k] - states.rows[onset, STATE_WIDTH + k]))
             for k, column in enumerate(stretch.columns)
         }  # fmt: skip
+        aus = naming.name_aus(displacement, curves, flow_first=kind == "micro")
+        if kind == "macro" and not aus:  # nose and cheeks that sink: the rest between two expressions
+            self.counts["macro_without_action"] += 1
+            return []
+        stretch.told.append((times_s[0], times_s[2], kind))
         person = track.person or f"track{number}"
         key = "|".join([self._digests[0], person, str(round(moments[1].time_s * 1000)), kind, self._digests[1]])
         return [Event(
             id=hashlib.sha1(key.encode()).hexdigest()[:20], source=self._source, person=track.person, track=number,
             kind=kind, onset=moments[0], apex=moments[1], offset=moments[2],
             rise_s=moments[1].time_s - moments[0].time_s, duration_s=moments[2].time_s - moments[0].time_s,
-            aus=naming.name_aus(displacement, curves, flow_first=kind == "micro"), motion=naming.motion_table(displacement),
+            aus=aus, motion=naming.motion_table(displacement),
             score=value, flags=tuple(sorted(flags)),
         )]  # fmt: skip
 
