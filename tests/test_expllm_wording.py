@@ -12,6 +12,7 @@ from streamfer.errors import ModelContract
 from streamfer.expllm.attempts import Draft, explain
 from streamfer.expllm.backends.composer import compose
 from streamfer.expllm.backends.nano import BUNDLED
+from streamfer.expllm.encoding import FLAGS
 from streamfer.expllm.verify import check
 from streamfer.expllm.wording import FILE, Wording
 from streamfer.records import ChainOfThought, Job
@@ -110,12 +111,20 @@ def test_which_action_is_the_stronger(sentence: str, fault: str | None) -> None:
         ("A blink fell into the event, which blurs the eye region.", "blink"),
         ("The head moved, and part of the change may be due to that.", "head_motion"),
         ("The event borders on a gap in the recording and may be cut off.", "edge_of_gap"),
+        ("At this low frame rate onset and duration are approximate.", "low_fps"),
     ],
 )
 def test_a_condition_of_the_recording_is_told_only_where_it_was_found(sentence: str, flag: str) -> None:
     cot = ChainOfThought("The lip corners rose (AU12, C, +2.6).", sentence, "This is best read as happiness.", "happiness")
     with_it, without = (check(cot, evidence("6:2.1 12:2.6", "macro", flags=flags)) for flags in ((flag,), ()))
     assert with_it == [] and any("was not found in this event" in one for one in without)
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_every_way_to_tell_a_condition_is_known(flag: str) -> None:
+    texts = [compose(evidence("6:2.1 12:2.6", "macro", flags=(flag,), id=f"c{n}")) for n in range(20)]
+    bare = evidence("6:2.1 12:2.6", "macro")
+    assert all(any("was not found in this event" in one for one in check(cot, bare)) for cot in texts)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ _CONDITIONS = {
     "talking": re.compile(r"\b(?:person|speaker) (?:was|is) (?:talking|speaking)\b", re.IGNORECASE),
     "blink": re.compile(r"\bblink fell into\b", re.IGNORECASE),
     "head_motion": re.compile(r"\b(?:the head (?:moved|turned)|head movement during)\b", re.IGNORECASE),
+    "low_fps": re.compile(r"\b(?:frame rate (?:was|is) low|low frame rate)\b", re.IGNORECASE),
     "edge_of_gap": re.compile(r"\bborders on a gap\b", re.IGNORECASE),
     "edge_of_track": re.compile(r"\bface came or went just then\b", re.IGNORECASE),
     "cut_short": re.compile(r"\bwent on beyond what is followed\b", re.IGNORECASE),
