@@ -160,7 +160,7 @@ def test_redis_workers_give_the_same_files(one: Path, data: Dataset, tmp_path: P
 
 
 def test_clips_that_the_server_lost_are_handed_in_again(data: Dataset, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("streamfer.batch.over_redis._LOST_AFTER_S", 0.3)
+    monkeypatch.setattr("streamfer.batch.over_redis.LOST_AFTER_S", 0.3)
     ran: list[str] = []
     with EmbeddedServer() as server, ThreadPoolExecutor(1) as other:
         queue = Queue(connect(server.url), topic="video")

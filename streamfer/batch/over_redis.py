@@ -16,7 +16,7 @@ from pathlib import Path
 from streamfer.batch.clip import ClipEnd, ClipJob, clip_folder, clip_options, explain_code
 from streamfer.config import Config, changes
 from streamfer.errors import EXIT_FAILED, EXIT_INTERRUPTED, UsageError
-from streamfer.jobs.interface import Finished
+from streamfer.jobs.interface import LOST_AFTER_S, Finished
 from streamfer.output import What
 from streamfer.records import VideoJob, VideoResult, from_json
 from streamfer.reporting.folder import RUN
@@ -24,8 +24,6 @@ from streamfer.reporting.folder import RUN
 log = logging.getLogger(__name__)
 
 _LOOK_S = 0.5
-_LOST_AFTER_S = 5.0
-"""After so long without an ending the queue is asked whether it still knows the clips."""
 
 
 def over_redis(jobs: Sequence[ClipJob], config: Config, *, what: What) -> Iterator[ClipEnd]:
@@ -44,14 +42,13 @@ def over_redis(jobs: Sequence[ClipJob], config: Config, *, what: What) -> Iterat
         key: value for key, value in changes(config).items() if not key.startswith("queue.") and key != "output.folder"
     }
     cursor = queue.end()
-    waiting: dict[str, ClipJob] = {}
-    videos: dict[str, VideoJob] = {}
+    waiting: dict[str, tuple[ClipJob, VideoJob]] = {}
     with stop_on_signals() as stop:
         for job in jobs:
             if stop.is_set():
                 return
             video = video_job(job.path, output, {**options, **clip_options(job)})
-            waiting[video.id], videos[video.id] = job, video
+            waiting[video.id] = job, video
             submit(queue, video)
         log.info("%d clips queued; workers take them with `streamfer worker screen`", len(waiting))
         ended = list(queue.find(list(waiting)).values())  # also those of an earlier run of the same command
@@ -59,16 +56,16 @@ def over_redis(jobs: Sequence[ClipJob], config: Config, *, what: What) -> Iterat
         while True:
             if ended:
                 asked = time.monotonic()
-            elif time.monotonic() - asked > _LOST_AFTER_S:
-                give_again(queue, [videos[job_id] for job_id in queue.lost(list(waiting))])
+            elif time.monotonic() - asked > LOST_AFTER_S:
+                give_again(queue, [waiting[job_id][1] for job_id in queue.lost(list(waiting))])
                 asked = time.monotonic()
             for end in ended:
                 if end.id in waiting:
-                    yield _end_of(waiting.pop(end.id), end, config)
+                    yield _end_of(waiting.pop(end.id)[0], end, config)
             if not waiting or stop.is_set():
                 break
             cursor, ended = queue.results(cursor, _LOOK_S, only=set(waiting))
-    for job in waiting.values():
+    for job, _ in waiting.values():
         yield ClipEnd(job, EXIT_INTERRUPTED, "still in the queue: the workers go on, --resume collects it")
 
 

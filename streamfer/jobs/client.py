@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from streamfer.errors import PayloadInvalid, QueueFull
 from streamfer.jobs.images import encode
-from streamfer.jobs.interface import Finished, JobQueue
+from streamfer.jobs.interface import LOST_AFTER_S, Finished, JobQueue
 from streamfer.records import Job, Result, from_json, to_json
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ LIVE_BACKLOG = 32
 FULL_RETRY_S = 0.05
 #: ... and gives up when no job at all ended for so long: then there is no worker.
 FULL_PATIENCE_S = 600.0
-#: After so long without an answer the queue is asked whether it still knows what was sent.
-LOST_AFTER_S = 5.0
 LOST = "the queue's server lost it (killed before it had written, or it keeps nothing on disk): `streamfer explain` asks again"
 
 

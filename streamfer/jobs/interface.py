@@ -39,6 +39,8 @@ REASON_LIMIT = 2000
 DEAD_KEEP_S = 7 * 86400.0
 #: A worker without jobs that has been silent for so many seconds is forgotten.
 CONSUMER_IDLE_S = 3600.0
+#: After so many seconds without an ending, who waits asks the queue whether it still knows the jobs.
+LOST_AFTER_S = 5.0
 #: Seconds before a failed job may be tried again (never more than its lease).
 RETRY_AFTER_S = 1.0
 

@@ -100,10 +100,9 @@ class SustainedScan:
         while (found := _highest(curves, inside, told)) is not None:
             onset, top, offset, column = found
             told[onset : offset + 1] = True
-            low = np.flatnonzero(curves[:, column] <= curves[top, column] / 2)
-            after = np.searchsorted(low, top)
-            first = max(onset, int(low[after - 1]) + 1 if after else 0)
-            last = min(offset, int(low[after]) - 1 if after < len(low) else len(times) - 1)
+            before, after = _nearest(curves[:, column] <= curves[top, column] / 2, top)
+            first = onset if before is None else max(onset, before + 1)
+            last = offset if after is None else min(offset, after - 1)
             runs.append(Run(
                 float(times[onset]), float(times[top]), float(times[offset]), float(curves[top, column]),
                 float(times[last] - times[first]), self._columns[column] in self._upper, cut and bool(times[offset] >= end_s),
@@ -125,13 +124,19 @@ def _highest(curves: np.ndarray, inside: np.ndarray, told: np.ndarray) -> tuple[
             if curve[top] < best:
                 continue
             low = curve <= max(OUTWARD * curve[top], 0.1)
-            before, after = np.flatnonzero(low[:top]), np.flatnonzero(low[top:])
-            onset = int(before[-1]) if len(before) else int(curve[: top + 1].argmin()) if first else 0
-            last = int(curve[top:].argmin()) if end < len(told) else len(curve) - 1 - top
-            offset = top + (int(after[0]) if len(after) else last)
+            before, after = _nearest(low, top)
+            onset = before if before is not None else int(curve[: top + 1].argmin()) if first else 0
+            last = top + int(curve[top:].argmin()) if end < len(told) else len(curve) - 1
+            offset = after if after is not None else last
             flank = (first > 0 and curve[top] - curve[onset] < NEW_RISE) or (
                 end < len(told) and curve[top] - curve[offset] < NEW_RISE
             )
             if not flank:
                 best, found = float(curve[top]), (int(first) + onset, int(first) + top, int(first) + offset, column)
     return found
+
+
+def _nearest(low: np.ndarray, top: int) -> tuple[int | None, int | None]:
+    """The sample before `top` and the one from it on that are `low` (T,) bool, if any."""
+    before, after = np.flatnonzero(low[:top]), np.flatnonzero(low[top:])
+    return (int(before[-1]) if len(before) else None), (top + int(after[0]) if len(after) else None)

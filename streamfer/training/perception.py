@@ -136,7 +136,7 @@ def train(config: PerceptionTraining) -> Perception:
     torch.manual_seed(config.seed)
     run = Run(config, new_net(faces, config.size), device)
     if config.distil:
-        photos = softened(photos, new_net(faces, config.size), config.distil, config.distil_share)
+        photos = softened(photos, new_net(faces, config.size).to(device), config.distil, config.distil_share)
     run.go(photos, drawn, coded, checks, majority(votes[out]))
     return run.averaged.eval()
 
